@@ -1,0 +1,6 @@
+# Thin names for the scripts; they do the work and run without make.
+.PHONY: demo test lint docs wheel accept ci
+demo test lint docs wheel accept:
+	@scripts/$@
+ci:
+	@.ci/run

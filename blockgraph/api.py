@@ -1,0 +1,93 @@
+"""The Python front door: `load`, `check`, `build`, `draw`. Each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blockgraph.specs.diagnostics import Diagnostic, Diagnostics
+from blockgraph.specs.load import load_spec, load_text
+from blockgraph.specs.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+
+    from blockgraph.blocks.model import Model
+    from blockgraph.builder import graph
+
+
+def load(source: str | Path, *, sets: Sequence[str] = (), plugins: Sequence[str] = ()) -> Spec:
+    """The spec of a file, of a preset by its name, or of a YAML text (anything with a line break), fully checked.
+
+    `sets` are overrides as on the command line (`vars.layers=4`), `plugins` files or entry points with own blocks.
+    Raises `SpecError` with every error at once.
+    """
+    diagnostics = Diagnostics()
+    spec, _ = _read(source, diagnostics, sets, plugins)
+    diagnostics.raise_errors()
+    if spec is None:
+        raise FileNotFoundError(str(source))
+    return spec
+
+
+def check(source: str | Path, *, sets: Sequence[str] = (), plugins: Sequence[str] = ()) -> list[Diagnostic]:
+    """All that is wrong with a spec, errors and warnings, in the order of the file; nothing is raised or built."""
+    diagnostics = Diagnostics()
+    _read(source, diagnostics, sets, plugins)
+    return list(diagnostics)
+
+
+def build(
+    source: Spec | str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | str | None = None,
+    seed: int = 0,
+    sets: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+) -> Model:
+    """The model of a spec, a file, a preset or a YAML text, with fresh weights from `seed`; of a run folder, with its
+    trained weights. Raises `SpecError`, or `BlockgraphError` where the device or the memory is missing."""
+    from blockgraph.builder.build import build as build_spec
+
+    if isinstance(source, Spec):
+        return build_spec(source, device=device, dtype=dtype, seed=seed)
+    if "\n" not in str(source) and Path(source).is_dir():
+        from blockgraph.running.runs import open_run
+
+        return open_run(source, device=device, dtype=dtype, plugins=tuple(plugins)).model  # type: ignore[arg-type]
+    return build_spec(load(source, sets=sets, plugins=plugins), device=device, dtype=dtype, seed=seed)
+
+
+def draw(source: Spec | str | Path, path: str | Path | None = None, **options: Any) -> bytes:
+    """The diagram of a spec, a file, a preset or a YAML text: written to `path` (its suffix is the format: svg, png,
+    pdf, dot) and returned. Without `path`, give `format=`. Raises `SpecError`; `BlockgraphError` without an engine."""
+    from blockgraph.viz.draw import draw as draw_model
+
+    return draw_model(_analysed(source), None if path is None else Path(path), **options)
+
+
+def _analysed(source: Spec | str | Path) -> graph.Model:
+    from blockgraph.builder.analyse import analyse
+    from blockgraph.specs.diagnostics import BlockgraphError
+
+    spec = source if isinstance(source, Spec) else load(source)
+    diagnostics = Diagnostics()
+    found = analyse(spec, diagnostics)
+    diagnostics.raise_errors()
+    if found is None:
+        raise BlockgraphError(f"{spec.name} has only blocks: it is a library, and there is nothing to draw")
+    return found
+
+
+def _read(
+    source: str | Path, diagnostics: Diagnostics, sets: Sequence[str], plugins: Sequence[str]
+) -> tuple[Spec | None, Any]:
+    from blockgraph.builder.analyse import analyse
+
+    if "\n" in str(source):
+        spec = load_text(str(source), diagnostics, sets=sets, plugins=plugins)
+    else:
+        spec = load_spec(source, diagnostics, sets=sets, plugins=plugins)
+    return spec, analyse(spec, diagnostics) if spec is not None else None

@@ -1,0 +1,63 @@
+"""The base of every generated model: decoding state, and a way to be copied and pickled."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from blockgraph.blocks.state import State
+
+
+class Model(nn.Module):
+    """A whole model. Call it with its inputs, in the order of the spec or by name: ids int64 [batch, positions].
+
+    `INPUT_mask=` marks padding: bool [batch, positions], true for a real token. With `state=` a call computes the new
+    positions only and goes on where the state stands. `rebuild`, where set, makes the same model again without weights;
+    a model whose class was generated in memory is pickled by it.
+    """
+
+    refusal: ClassVar[str | None] = None
+    spec: Any = None  # what it was built from; None in an exported file
+    definition: Any = None
+    rebuild: Callable[[], Model] | None = None
+
+    def new_cache(self, batch: int, length: int, **options: Any) -> dict[str, Any]:
+        """A cache for every block that looks back; generated for each model."""
+        raise NotImplementedError
+
+    def new_state(self, batch: int, length: int) -> State:
+        """An empty state for `batch` sequences of up to `length` positions, on the model's device, in its dtype.
+
+        Raises ValueError where a block cannot go on from a state (attention that is not causal), naming it.
+        """
+        if self.refusal is not None:
+            raise ValueError(f"this model cannot decode step by step: {self.refusal}")
+        sample = next((p for p in self.parameters() if p.is_floating_point()), torch.empty(0))
+        return State(self.new_cache(batch, length, device=sample.device, dtype=sample.dtype), batch)
+
+    @property
+    def device(self) -> torch.device:
+        return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.rebuild is None:
+            return super().__reduce_ex__(protocol)
+        return (_restored, (self.rebuild, self.training, dict(self.state_dict())))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        found = self.__class__.__new__(self.__class__)
+        memo[id(self)] = found
+        shared = {"spec", "definition", "rebuild"}  # never changed, and not the weights' business
+        for name, value in self.__dict__.items():
+            found.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
+        return found
+
+
+def _restored(rebuild: Callable[[], Model], training: bool, weights: dict[str, Tensor]) -> Model:
+    model = rebuild()
+    model.load_state_dict(weights, assign=True)
+    return model.train(training)

@@ -1,0 +1,82 @@
+"""Rules of convolutions: patches of an image, and along positions. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import gcd, prod
+
+from blockgraph.builder.rules import Construct, Inputs, RuleError, Rules
+from blockgraph.builder.rules_basic import Weights
+from blockgraph.builder.rules_checks import (
+    OWN_MASK,
+    either,
+    near_divisors,
+    want_features,
+    want_floats,
+    without_defaults,
+)
+from blockgraph.builder.shapes import Size, Value
+from blockgraph.specs.options import Conv1dOptions, PatchesOptions
+
+
+class PatchesRules(Rules[PatchesOptions]):
+    """image [B, channels, height, width] → [B, patches, width], row by row."""
+
+    def outputs(self, o: PatchesOptions, i: Inputs) -> dict[str, Value]:
+        image = want_floats(i["image"], "patches", "image", 4, "[batch, channels, height, width]")
+        channels, height, width = (size.known for size in image.shape[1:])
+        if channels is None or height is None or width is None:
+            raise RuleError("shape", f"patches need to know the image's sizes, but it is {image}", port="image")
+        if height % o.size or width % o.size:
+            message = f"patches of {o.size} pixels do not divide an image of {height} × {width}"
+            help = f"try {either(near_divisors(gcd(height, width), o.size))}"
+            raise RuleError("shape", message, option="size", help=help)
+        patches = (height // o.size) * (width // o.size)
+        return {"out": Value((image.shape[0], Size(patches), Size(o.width)))}
+
+    def construct(self, o: PatchesOptions, i: Inputs) -> Construct:
+        channels = int(i["image"].shape[1])
+        return Construct("Patches", {"channels": channels, **without_defaults(o.model_dump(), {"bias": True})})
+
+    def weights(self, o: PatchesOptions, i: Inputs) -> Weights:
+        weight: Weights = {"weight": (o.width, int(i["image"].shape[1]), o.size, o.size)}
+        return weight | ({"bias": (o.width,)} if o.bias else {})
+
+    def flops(self, o: PatchesOptions, i: Inputs) -> int:
+        return 2 * prod(map(int, i["image"].shape)) * o.width  # each pixel is in one patch
+
+    def missing(self, o: PatchesOptions) -> str | None:
+        return "patches is not built yet"
+
+
+class Conv1dRules(Rules[Conv1dOptions]):
+    """x [B, T, ·] → [B, (T - 1) // stride + 1, width], padded on both sides so that stride 1 keeps the length."""
+
+    makes_mask = True
+
+    def outputs(self, o: Conv1dOptions, i: Inputs) -> dict[str, Value]:
+        x = want_floats(i["x"], "conv1d", "x", 3)
+        want_features(x, "conv1d", "x")
+        if o.stride == 1:
+            return {"out": x.widened(o.width)}
+        length = (x.shape[1] - 1) // o.stride + 1
+        mask = OWN_MASK if x.mask else None
+        return {"out": replace(x, shape=(x.shape[0], length, Size(o.width)), mask=mask)}
+
+    def construct(self, o: Conv1dOptions, i: Inputs) -> Construct:
+        rest = without_defaults(o.model_dump(), {"kernel": 3, "stride": 1, "bias": True})
+        return Construct("Conv1d", {"in_width": i["x"].width, **rest})
+
+    def weights(self, o: Conv1dOptions, i: Inputs) -> Weights:
+        weight: Weights = {"weight": (o.width, i["x"].width, o.kernel)}
+        return weight | ({"bias": (o.width,)} if o.bias else {})
+
+    def flops(self, o: Conv1dOptions, i: Inputs) -> int:
+        out = self.outputs(o, i)["out"]
+        return 2 * prod(map(int, out.shape)) * i["x"].width * o.kernel
+
+    def decodable(self, o: Conv1dOptions, i: Inputs) -> str | None:
+        return "conv1d along positions cannot run step by step yet"
+
+    def missing(self, o: Conv1dOptions) -> str | None:
+        return "conv1d is not built yet"

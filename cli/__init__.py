@@ -1,0 +1,1 @@
+"""How people call: one file a command, every heavy import inside its function."""

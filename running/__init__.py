@@ -1,0 +1,1 @@
+"""How it is used: decoding with state and what comes after training."""

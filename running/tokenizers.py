@@ -1,0 +1,255 @@
+"""Text to ids and back: bytes, characters, and whatever a `tokenizers` file says. Saved as `tokenizer.json` in a run.
+
+Making one from a text is training's business (`training/vocabulary.py`); these only read, write and apply.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from blockgraph.specs.diagnostics import BlockgraphError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FORMAT = "blockgraph_tokenizer"
+LONGEST_CHARACTER = 4  # bytes, hence ids, of one character in UTF-8; what stays open longer is not UTF-8
+PIECE = 1 << 20  # characters given to `tokenizers` at once; cut at line ends
+
+
+class TokenizerError(BlockgraphError):
+    """A text cannot be encoded, or a tokenizer file cannot be read."""
+
+
+class TextStream(Protocol):
+    """Ids in, text out, never half a character."""
+
+    def push(self, token: int) -> str:
+        """The text that `token` completes: empty while a character is still open."""
+
+    def finish(self) -> str:
+        """What is left; an open character becomes U+FFFD."""
+
+
+class Tokenizer(Protocol):
+    """`size` ids, 0 to size-1. `kind` is the name that a spec gives it."""
+
+    kind: str
+
+    @property
+    def size(self) -> int: ...
+
+    def encode(self, text: str) -> NDArray[np.integer[Any]]:
+        """Ids [n] of `text`. Raises `TokenizerError` where a character is not known."""
+
+    def decode(self, ids: Sequence[int]) -> str: ...
+
+    def stream(self) -> TextStream: ...
+
+    def to_json(self) -> str: ...
+
+
+class Bytes:
+    """The 256 bytes of UTF-8: no text is unknown and nothing is learned."""
+
+    kind = "bytes"
+    size = 256
+
+    def encode(self, text: str) -> NDArray[np.integer[Any]]:
+        import numpy as np
+
+        return np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(_known(ids, self.size)).decode("utf-8", errors="replace")
+
+    def stream(self) -> TextStream:
+        return _ByteStream()
+
+    def to_json(self) -> str:
+        return json.dumps({FORMAT: 1, "type": self.kind}) + "\n"
+
+
+class _ByteStream:
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, token: int) -> str:
+        return self._decoder.decode(bytes(_known([token], Bytes.size)))
+
+    def finish(self) -> str:
+        return self._decoder.decode(b"", final=True)
+
+
+class Characters:
+    """One id per character of the text it was made from, in code-point order."""
+
+    kind = "characters"
+
+    def __init__(self, characters: str, lowercase: bool = False) -> None:
+        self.characters = characters
+        self.lowercase = lowercase
+        self._ids = {character: number for number, character in enumerate(characters)}
+
+    @property
+    def size(self) -> int:
+        return len(self.characters)
+
+    def encode(self, text: str) -> NDArray[np.integer[Any]]:
+        import numpy as np
+
+        if self.lowercase:
+            text = text.lower()
+        points = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
+        table = np.full(max(int(points.max(initial=0)), *map(ord, self.characters), 0) + 1, -1, dtype=np.int32)
+        table[[ord(character) for character in self.characters]] = np.arange(self.size)
+        ids = table[points]
+        if (ids < 0).any():
+            unknown = sorted({text[place] for place in np.flatnonzero(ids < 0)[:1000]})
+            raise TokenizerError(_unknown_characters(unknown))
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.characters[token] for token in _known(ids, self.size))
+
+    def stream(self) -> TextStream:
+        return _WholeStream(self)
+
+    def to_json(self) -> str:
+        return (
+            json.dumps({FORMAT: 1, "type": self.kind, "characters": self.characters, "lowercase": self.lowercase})
+            + "\n"
+        )
+
+
+def _unknown_characters(unknown: list[str]) -> str:
+    shown = ", ".join(f"{character!a}" for character in unknown[:8]) + (", …" if len(unknown) > 8 else "")
+    noun, verb = ("character", "is") if len(unknown) == 1 else ("characters", "are")
+    return f"the {noun} {shown} {verb} not among those that this tokenizer was made from; leave them out"
+
+
+class _WholeStream:
+    """For tokenizers whose ids are whole characters."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def push(self, token: int) -> str:
+        return self._tokenizer.decode([token])
+
+    def finish(self) -> str:
+        return ""
+
+
+class Pieces:
+    """A tokenizer of the `tokenizers` library: byte-level BPE that we trained, or a file that somebody gave."""
+
+    def __init__(self, library: Any, kind: str = "file") -> None:
+        self.library = library
+        self.kind = kind
+
+    @property
+    def size(self) -> int:
+        """One more than the largest id (files may leave ids out)."""
+        return max(self.library.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+
+    def encode(self, text: str) -> NDArray[np.integer[Any]]:
+        import numpy as np
+
+        encodings = self.library.encode_batch(_pieces(text), add_special_tokens=False)
+        return np.concatenate([np.asarray(e.ids, dtype=np.int64) for e in encodings] or [np.zeros(0, dtype=np.int64)])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.library.decode(_known(ids, self.size), skip_special_tokens=False))
+
+    def stream(self) -> TextStream:
+        return _PieceStream(self)
+
+    def to_json(self) -> str:
+        return str(self.library.to_str(pretty=True)) + "\n"
+
+
+class _PieceStream:
+    """Decodes what came since the last whole text, together with the ids before it: some decoders look one id back."""
+
+    def __init__(self, tokenizer: Pieces) -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._settled = 0  # ids before this one have been given out
+
+    def push(self, token: int) -> str:
+        self._ids.append(token)
+        text = self._open_text()
+        open_ids = len(self._ids) - self._settled
+        return "" if text.endswith("\ufffd") and open_ids < LONGEST_CHARACTER else self._settle(text)
+
+    def finish(self) -> str:
+        return self._settle(self._open_text())
+
+    def _open_text(self) -> str:
+        before = self._tokenizer.decode(self._ids[: self._settled])
+        return self._tokenizer.decode(self._ids)[len(before) :]
+
+    def _settle(self, text: str) -> str:
+        self._ids = self._ids[self._settled :]
+        self._settled = len(self._ids)
+        return text
+
+
+def _pieces(text: str) -> list[str]:
+    """`text` cut behind line ends into pieces of about `PIECE` characters: they are encoded in parallel."""
+    pieces, start = [], 0
+    while start < len(text):
+        cut = text.find("\n", start + PIECE) + 1 or len(text)
+        pieces.append(text[start:cut])
+        start = cut
+    return pieces
+
+
+def _known(ids: Sequence[int], size: int) -> list[int]:
+    for token in ids:
+        if not 0 <= token < size:
+            raise TokenizerError(
+                f"the id {token} is beyond the tokenizer's {size}: the model has more ids than the tokenizer"
+            )
+    return list(ids)
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Our own `tokenizer.json`, or any file of the `tokenizers` library. Raises `TokenizerError`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
+    except OSError as error:
+        raise TokenizerError(f"{path}: cannot read the tokenizer: {error.strerror}") from None
+    except ValueError:
+        raise TokenizerError(f"{path}: not a tokenizer file (no JSON)") from None
+    if not isinstance(data, dict):
+        raise TokenizerError(f"{path}: not a tokenizer file")
+    return _own(data, path) if FORMAT in data else _library(text, path)
+
+
+def _own(data: dict[str, Any], path: Path) -> Tokenizer:
+    kind, characters = data.get("type"), data.get("characters")
+    if kind == "bytes":
+        return Bytes()
+    if kind == "characters" and isinstance(characters, str) and characters:
+        return Characters(characters, lowercase=bool(data.get("lowercase", False)))
+    raise TokenizerError(f"{path}: a tokenizer of a kind that this version does not know")
+
+
+def _library(text: str, path: Path) -> Tokenizer:
+    import tokenizers
+
+    try:
+        library = tokenizers.Tokenizer.from_str(text)
+    except Exception as error:  # noqa: BLE001  the library raises plain Exception
+        raise TokenizerError(f"{path}: the tokenizers library cannot read it: {error}") from None
+    library.no_padding()
+    library.no_truncation()
+    return Pieces(library)

@@ -1,0 +1,46 @@
+"""The long checks of `scripts/accept`. Add an entry here; its command prints `measured: NUMBER` where there is a bar.
+
+`{python}` is the interpreter, `{data:NAME}` and `{peer:NAME}` are what `--data NAME=PATH` and `--peer NAME=PATH` give;
+a check that needs one that was not given is skipped, and the table says so.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Check(NamedTuple):
+    name: str
+    command: str
+    bar: str = ""  # "<= 1.92", ">= 0.99"; empty: the exit code decides
+    what: str = ""
+
+
+CHECKS = [
+    Check("slow-tests", "{python} -m pytest -q -m slow", what="tests that are too long for scripts/test"),
+    Check(
+        "tinyshakespeare",
+        "{python} benchmarks/tinyshakespeare.py --data {data:tinyshakespeare}",
+        "<= 1.92",
+        "nanoGPT's CPU configuration, loss over the whole validation split, mean of seeds 1-3",
+    ),
+    Check(
+        "forward-256",
+        "{python} benchmarks/forward.py --width 256",
+        ">= 0.99",
+        "generated forward against the same by hand",
+    ),
+    Check(
+        "forward-64",
+        "{python} benchmarks/forward.py --width 64",
+        ">= 0.97",
+        "generated forward against the same by hand",
+    ),
+    Check(
+        "train-step",
+        "{python} benchmarks/train_step.py --peer {peer:nanogpt}",
+        ">= 0.97",
+        "one training step against nanoGPT",
+    ),
+    Check("decode", "{python} benchmarks/decode.py", ">= 3", "decoding with state against recomputation, 256 tokens"),
+]

@@ -1,0 +1,39 @@
+"""Did you mean …? The nearest word to one that is not known."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+LONGEST = 64  # comparing costs the product of the lengths; no name is that long
+MOST = 500
+
+
+def closest(word: str, words: Iterable[str]) -> str | None:
+    """The word nearest to `word`, if one is near enough to be a slip of the pen; ties go to the first by spelling."""
+    if not word or len(word) > LONGEST:
+        return None
+    known = sorted({known for known in words if known != word and len(known) <= LONGEST})[:MOST]
+    folded = _folded(word)
+    alike = [known_word for known_word in known if _folded(known_word) == folded]
+    if alike:
+        return alike[0]
+    scored = [(difflib.SequenceMatcher(None, folded, _folded(known_word)).ratio(), known_word) for known_word in known]
+    best = max(scored, key=lambda pair: pair[0], default=(0.0, ""))
+    return best[1] if best[0] >= _least(folded) else None
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str | None:
+    """`did you mean 'hidden'?`, or None where nothing is near."""
+    best = closest(word, words)
+    return f"did you mean {best!r}?" if best is not None else None
+
+
+def _folded(word: str) -> str:
+    """Case and the separators between words do not tell names apart."""
+    return word.lower().replace("-", "").replace("_", "") or word
+
+
+def _least(word: str) -> float:
+    """Short words are alike by accident: two of three letters is not yet a slip."""
+    return 0.75 if len(word) <= 3 else 0.65

@@ -1,0 +1,153 @@
+"""Docs and examples say what is true: links lead somewhere, examples run, generated pages are up to date."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from blockgraph.builder.analyse import analyse
+from blockgraph.specs.diagnostics import Diagnostics
+from blockgraph.specs.load import load_spec, load_text
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+PLUGINS = {"plugin": [str(ROOT / "examples/my_blocks.py")]}
+
+
+def fenced(page: Path) -> list[tuple[str, str]]:
+    """The whole specs on a page, each with a name for messages."""
+    found = re.findall(r"^```yaml\n(blockgraph: 1\n.*?)^```", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return [(f"{page.name}-{number}", text) for number, text in enumerate(found)]
+
+
+WRITTEN = [example for page in PAGES if page.name != "errors.md" for example in fenced(page)]
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def messages(diagnostics: Diagnostics) -> list[str]:
+    return [f"{d.severity}[{d.code}] {d.message} {d.span}" for d in diagnostics]
+
+
+def test_links_lead_somewhere() -> None:
+    links = script("check_links")
+    assert [problem for page in links.pages() for problem in links.broken_links(page)] == []
+    assert len(links.pages()) > 10
+
+
+@pytest.mark.parametrize("text", [text for _, text in WRITTEN], ids=[name for name, _ in WRITTEN])
+def test_specs_in_the_docs_validate(text: str) -> None:
+    diagnostics = Diagnostics()
+    spec = load_text(text, diagnostics, name="docs")
+    model = analyse(spec, diagnostics) if spec else None
+    assert messages(diagnostics) == [] and model is not None
+
+
+def test_the_guide_has_an_example_for_each_rule() -> None:
+    sections = re.findall(r"^## (.+)$", (ROOT / "docs/guide.md").read_text("utf-8"), flags=re.MULTILINE)
+    assert len(sections) >= 13
+    assert len(fenced(ROOT / "docs/guide.md")) >= 11
+
+
+def test_both_readmes_open_with_the_picture_and_the_same_spec() -> None:
+    english, chinese = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md"))
+    assert english.startswith("![") and chinese.startswith("![")
+    ours, theirs = (re.sub(r" *#.*", "", fenced(ROOT / name)[0][1]) for name in ("README.md", "README.zh-CN.md"))
+    assert ours == theirs and len(ours.splitlines()) == 15
+
+
+@pytest.mark.parametrize("page", ["docs/blocks.md", "docs/errors.md"])
+def test_generated_pages_are_up_to_date(page: str) -> None:
+    assert (ROOT / page).read_bytes() == script("make_docs").pages()[ROOT / page], "run scripts/docs"
+
+
+def test_every_error_code_in_the_sources_is_documented_and_used() -> None:
+    from blockgraph.specs.codes import CODES
+
+    folders = ("specs", "builder", "running", "training", "viz", "cli")
+    sources = "\n".join(
+        p.read_text("utf-8") for folder in folders for p in (ROOT / folder).glob("*.py") if p.name != "codes.py"
+    )
+    raised = set(
+        re.findall(
+            r"(?:\.(?:error|warning)|RuleError|PydanticCustomError|ExpressionError)\(\s*\"([a-z]+(?:-[a-z]+)*)\"",
+            sources,
+        )
+    )
+    assert raised - set(CODES) == set()
+    assert {code for code in CODES if f'"{code}"' not in sources} == set()
+
+
+@pytest.mark.parametrize("code", ["heads", "later-node", "unknown-option", "missing-space", "dead-node"])
+def test_examples_of_codes_have_them(code: str) -> None:
+    from blockgraph.specs.codes import CODES
+
+    found = []
+    for example in (CODES[code].bad, CODES[code].good):
+        diagnostics = Diagnostics()
+        spec = load_text(textwrap.dedent(example).lstrip(), diagnostics, name="example")
+        if spec:
+            analyse(spec, diagnostics)
+        found.append({d.code for d in diagnostics})
+    assert code in found[0] and code not in found[1]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_validate_build_and_run(path: Path) -> None:
+    import torch
+
+    from blockgraph.builder.build import build
+
+    diagnostics = Diagnostics()
+    spec = load_spec(path, diagnostics, plugins=PLUGINS.get(path.stem, ()))
+    model = analyse(spec, diagnostics) if spec else None
+    assert messages(diagnostics) == [] and spec is not None and model is not None
+    built = build(spec)
+    assert sum(p.numel() for p in built.parameters()) == model.parameters
+    with torch.no_grad():
+        result = built.eval()(**{name: some(entry.value) for name, entry in model.root.inputs.items()})
+    results = list(result.values()) if isinstance(result, dict) else [result]
+    assert all(bool(tensor.isfinite().all()) for tensor in results)
+
+
+def some(value: Any) -> Any:
+    """Random input of a given shape, batch 2, every axis 8 long."""
+    import torch
+
+    shape = [int(size) for size in value.at(dict.fromkeys({s for size in value.shape for s in size.symbols}, 8)).shape]
+    shape[0] = 2
+    return torch.randint(1, value.vocabulary, shape) if value.dtype == "int" else torch.randn(shape)
+
+
+def test_there_are_enough_examples() -> None:
+    assert len(EXAMPLES) >= 6 and all(path.read_text("utf-8").startswith("#") for path in EXAMPLES)
+
+
+def test_the_plugin_example_fits_on_a_screen() -> None:
+    assert len((ROOT / "examples/my_blocks.py").read_text("utf-8").splitlines()) <= 40
+
+
+@pytest.mark.filterwarnings("ignore")  # of the notebook's machinery
+def test_the_notebook_runs() -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(ROOT / "examples/tour.ipynb", as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells)  # kept without outputs: they would only grow stale
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
+    assert any("image/svg+xml" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))

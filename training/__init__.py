@@ -1,0 +1,1 @@
+"""How it learns: data, tokenizers, losses, schedules, the loop, run folders, checkpoints."""

@@ -1,0 +1,142 @@
+"""Checkpoints that survive a kill at any moment, and say so when a disk has changed them.
+
+    checkpoints/step-N/{model.safetensors, training.pt, manifest.json}      the last few
+    checkpoints/best/{model.safetensors, manifest.json}                     the lowest validation loss
+
+Each is written aside; every file is hashed and flushed; the manifest comes last; the folder is flushed, renamed, and
+the folder above flushed. `training.pt` is read with `weights_only=True` only: no code in it runs.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from blockgraph.running.manifests import (
+    MANIFEST,
+    DamagedCheckpoint,
+    FileEntry,
+    digest,
+    manifest_text,
+    step_folders,
+    verify,
+)
+from blockgraph.running.runs import BEST
+from blockgraph.running.weights import WEIGHTS, read_weights, save_weights
+from blockgraph.training.errors import DiskFull, disk_full, is_disk_full
+from blockgraph.training.files import (
+    HashingFile,
+    folder_aside,
+    remove_folder,
+    restore_replaced,
+    sweep,
+    sync_file,
+    write_synced,
+)
+
+STATE = "training.pt"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A verified checkpoint. `skipped` says which newer ones were damaged, and why."""
+
+    folder: Path
+    step: int
+    weights: dict[str, torch.Tensor]
+    state: dict[str, Any]
+    skipped: tuple[str, ...] = ()
+
+
+class Checkpoints:
+    """The `checkpoints` folder of a run; `keep` is how many of the last ones stay."""
+
+    def __init__(self, folder: Path, keep: int = 3) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def recover(self) -> None:
+        """Ends or undoes what a killed process left half-done."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.folder)
+        restore_replaced(self.folder / BEST)
+        for old in self.folder.glob(".step-*-old"):
+            restore_replaced(old.with_name(old.name.removeprefix(".").removesuffix("-old")))
+
+    def save(self, step: int, model: torch.nn.Module, state: dict[str, Any]) -> Path:
+        """Writes `step-N` and removes those beyond `keep`. Raises `DiskFull` with the earlier ones intact."""
+
+        def write(folder: Path) -> dict[str, FileEntry]:
+            return {WEIGHTS: _write_weights(folder / WEIGHTS, model), STATE: _write_state(folder / STATE, state)}
+
+        target = self.folder / f"step-{step}"
+        self._write(target, step, write)
+        for old in step_folders(self.folder)[max(1, self.keep) :]:
+            remove_folder(old)
+        return target
+
+    def save_best(self, step: int, model: torch.nn.Module) -> Path:
+        target = self.folder / BEST
+        self._write(target, step, lambda folder: {WEIGHTS: _write_weights(folder / WEIGHTS, model)})
+        return target
+
+    def _write(self, target: Path, step: int, write: Callable[[Path], dict[str, FileEntry]]) -> None:
+        try:
+            with folder_aside(target) as folder:
+                files = write(folder)
+                write_synced(folder / MANIFEST, manifest_text(step, files).encode())
+        except Exception as error:
+            if is_disk_full(error):
+                raise self._disk_full() from error
+            raise
+
+    def _disk_full(self) -> DiskFull:
+        kept = [path.name for path in step_folders(self.folder)]
+        return disk_full(
+            self.folder,
+            f"the checkpoints before are intact: {', '.join(kept)}" if kept else "no checkpoint was written yet",
+        )
+
+    def latest(self) -> Loaded | None:
+        """The newest checkpoint that is what was written; None where there is none at all.
+
+        Raises `DamagedCheckpoint` where there are some and none is whole.
+        """
+        skipped: list[str] = []
+        for folder in step_folders(self.folder):
+            try:
+                return _load(folder, tuple(skipped))
+            except DamagedCheckpoint as error:
+                skipped.append(str(error))
+        if skipped:
+            raise DamagedCheckpoint("no checkpoint is whole: " + "; ".join(skipped) + "; start anew with another --out")
+        return None
+
+
+def _write_weights(path: Path, model: torch.nn.Module) -> FileEntry:
+    save_weights(model, path)
+    sync_file(path)
+    return digest(path)
+
+
+def _write_state(path: Path, state: dict[str, Any]) -> FileEntry:
+    with HashingFile(path) as file:
+        torch.save({"format": FORMAT, **state}, cast(Any, file))
+    return file.entry
+
+
+def _load(folder: Path, skipped: tuple[str, ...]) -> Loaded:
+    step = verify(folder)
+    try:
+        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise DamagedCheckpoint(f"{folder / STATE} cannot be read: {error}") from None
+    if state.get("format") != FORMAT:
+        raise DamagedCheckpoint(f"{folder / STATE} has format {state.get('format')!r}; this version reads {FORMAT}")
+    return Loaded(folder, step, read_weights(folder / WEIGHTS), state, skipped)

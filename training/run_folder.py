@@ -1,0 +1,262 @@
+"""A run's folder: made or found, locked, described; and the check that what is resumed is what was begun."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any, Self
+
+from blockgraph.running.runs import CHECKPOINTS, SPEC, TOKENIZER
+from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
+from blockgraph.training.data import Ids, encode_to, map_ids
+from blockgraph.training.errors import TrainError
+from blockgraph.training.files import folder_aside, restore_replaced, sweep, write_whole
+from blockgraph.training.texts import Texts
+
+METRICS = "metrics.jsonl"
+PLOT = "loss.png"
+DIAGRAM = "diagram.svg"
+ENVIRONMENT = "environment.json"
+DATA = "data"
+LOCK = ".lock"
+FACTS = ("sha256", "tokenizer", "origin", "folder", "given", "ids")  # what data.json says
+
+README = """\
+# {name}: a training run of blockgraph
+
+| file | what it is |
+|---|---|
+| `spec.yaml` | the model and its training, resolved: nothing left to look up |
+| `tokenizer.json` | text to ids and back |
+| `metrics.jsonl` | a line per record: `step`, `train_loss`, `val_loss`, `lr`, `tokens_per_s`; losses in nats per id |
+| `loss.png` | the same as a picture |
+| `diagram.svg` | the model as a picture |
+| `checkpoints/step-N/` | weights (`model.safetensors`), all else that resuming needs (`training.pt`), checksums |
+| `checkpoints/best/` | the weights with the lowest validation loss |
+| `data/` | the text as ids |
+| `environment.json` | which versions and machine trained it, one entry per session |
+
+    blockgraph generate {folder} --prompt "Once"
+    blockgraph train SPEC --out {folder} --resume
+"""
+
+
+class RunFolder:
+    """An open run folder; nobody else can train in it until it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = _lock(path / LOCK)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / CHECKPOINTS
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / METRICS
+
+    def close(self) -> None:
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # the spec
+
+    def begin(self, spec_text: str, name: str) -> None:
+        """Writes what stays the same: the spec and a page that explains the folder."""
+        sweep(self.path)
+        self.checkpoints.mkdir(exist_ok=True)
+        write_whole(self.path / SPEC, spec_text)
+        write_whole(self.path / "README.md", README.format(name=name, folder=self.path.as_posix()))
+
+    def check_spec(self, spec_text: str) -> None:
+        """Raises `TrainError` where the spec is not the one that was begun, showing the lines that differ."""
+        before = (self.path / SPEC).read_text(encoding="utf-8")
+        if before != spec_text:
+            shown = _changes(before, spec_text)
+            raise TrainError(
+                f"--resume: the spec has changed since {self.path} was begun:\n{shown}\n"
+                f"undo that, or train it anew with another --out"
+            )
+
+    # tokenizer and data
+
+    def write_data(self, texts: Texts, tokenizer: Tokenizer, *, folder: Path | None, given: Path | None) -> None:
+        """Encodes both texts once. The folder `data` appears when it is complete. `folder` and `given` say where they
+        came from, for resuming."""
+        write_whole(self.path / TOKENIZER, tokenizer.to_json())
+        with folder_aside(self.path / DATA) as aside:
+            sizes = {part: len(encode_to(aside / f"{part}.bin", text, tokenizer)) for part, text in _parts(texts)}
+            values = (texts.sha256, self._tokenizer_sha256(), texts.origin, _absolute(folder), _absolute(given), sizes)
+            facts = dict(zip(FACTS, values, strict=True))
+            write_whole(aside / "data.json", json.dumps(facts, indent=2) + "\n")
+
+    @property
+    def has_data(self) -> bool:
+        restore_replaced(self.path / DATA)
+        return (self.path / DATA / "data.json").is_file() and (self.path / TOKENIZER).is_file()
+
+    def check_data(self, texts: Texts) -> None:
+        """Raises `TrainError` where text or tokenizer is not what the run was begun with."""
+        facts = self.data_facts()
+        if facts["sha256"] != texts.sha256:
+            was = sum(facts["ids"].values())
+            raise TrainError(
+                f"--resume: the text has changed since {self.path} was begun ({facts['origin']}, {was:,} ids then); "
+                f"bring it back, or train anew with another --out"
+            )
+        if facts["tokenizer"] != self._tokenizer_sha256():
+            raise TrainError(f"--resume: {self.path / TOKENIZER} has changed since the run was begun")
+
+    def data_facts(self) -> dict[str, Any]:
+        try:
+            facts: dict[str, Any] = json.loads((self.path / DATA / "data.json").read_text(encoding="utf-8"))
+            return {key: facts[key] for key in FACTS}
+        except (OSError, ValueError, KeyError) as error:
+            raise TrainError(f"--resume: {self.path / DATA / 'data.json'} cannot be read: {error}") from None
+
+    def tokenizer(self) -> Tokenizer:
+        return read_tokenizer(self.path / TOKENIZER)
+
+    def ids(self, part: str, tokenizer: Tokenizer) -> Ids:
+        """The ids of `train` or `valid`, mapped."""
+        ids, expected = map_ids(self.path / DATA / f"{part}.bin", tokenizer.size), self.data_facts()["ids"][part]
+        if len(ids) != expected:
+            raise TrainError(
+                f"{self.path / DATA / part}.bin holds {len(ids):,} ids, {expected:,} were written: "
+                f"train anew with another --out"
+            )
+        return ids
+
+    def _tokenizer_sha256(self) -> str:
+        return hashlib.sha256((self.path / TOKENIZER).read_bytes()).hexdigest()
+
+    # the machine
+
+    def note_session(self, facts: dict[str, Any]) -> None:
+        """Adds this session to `environment.json`."""
+        path = self.path / ENVIRONMENT
+        try:
+            sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
+        except (OSError, ValueError, KeyError, TypeError):
+            sessions = []
+        write_whole(path, json.dumps({"sessions": [*sessions, environment() | facts]}, indent=2) + "\n")
+
+
+def _absolute(path: Path | None) -> str | None:
+    return str(path.resolve()) if path is not None else None
+
+
+def _parts(texts: Texts) -> list[tuple[str, str]]:
+    return [("train", texts.train), ("valid", texts.valid)]
+
+
+def _changes(before: str, after: str) -> str:
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), "as begun", "now", lineterm="", n=1))
+    changed = [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    return "\n".join(f"  {line}" for line in changed[:12]) + (
+        f"\n  … {len(changed) - 12} more" if len(changed) > 12 else ""
+    )
+
+
+def new_folder(out: Path | None, name: str, base: Path = Path("runs")) -> Path:
+    """An empty folder: `out`, or `runs/NAME-N` with the next N. Raises `TrainError` where `out` is in use."""
+    if out is not None:
+        return _claimed(out)
+    number = max((n for n, _ in _numbered(base, name)), default=0) + 1
+    while True:
+        try:
+            return _made(base / f"{name}-{number}", exist_ok=False)
+        except FileExistsError:
+            number += 1
+
+
+def _claimed(out: Path) -> Path:
+    if out.exists() and not out.is_dir():
+        raise TrainError(f"--out: {out} is a file")
+    if out.is_dir() and any(path.name != LOCK for path in out.iterdir()):
+        what = "holds a run: go on with --resume" if (out / SPEC).exists() else "is not empty"
+        raise TrainError(f"--out: {out} {what}, or name another folder")
+    return _made(out, exist_ok=True)
+
+
+def _made(path: Path, exist_ok: bool) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise TrainError(f"{path} cannot be made: {error.strerror}") from error
+    return path
+
+
+def old_folder(out: Path | None, name: str, base: Path = Path("runs")) -> Path:
+    """The folder to resume: `out`, or the last `runs/NAME-N`. Raises `TrainError` where there is none."""
+    path = out if out is not None else max(_numbered(base, name), default=(0, None))[1]
+    if path is None:
+        raise TrainError(f"--resume: there is no {base}/{name}-N; name the run by --out")
+    if not (path / SPEC).is_file():
+        raise TrainError(f"--resume: {path} holds no run ({SPEC} is missing)")
+    return path
+
+
+def _numbered(base: Path, name: str) -> list[tuple[int, Path]]:
+    pattern = re.compile(re.escape(name) + r"-(\d+)")
+    found = [(pattern.fullmatch(path.name), path) for path in base.glob("*") if path.is_dir()]
+    return [(int(match[1]), path) for match, path in found if match]
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """An exclusive lock that the system gives back when the process ends, however it ends."""
+    try:
+        file = path.open("ab")
+    except OSError as error:
+        raise TrainError(f"{path.parent} cannot be written: {error.strerror}") from error
+    try:
+        _lock_file(file)
+    except OSError:
+        file.close()
+        raise TrainError(
+            f"{path.parent} is being trained by another process; wait for it, or use another --out"
+        ) from None
+    return file
+
+
+def _lock_file(file: IO[bytes]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for the record."""
+    from importlib import metadata
+
+    import torch
+
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    for package in ("blockgraph", "numpy", "safetensors", "tokenizers"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    machine = {"platform": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()}
+    return {"began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "versions": versions, "machine": machine}

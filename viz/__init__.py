@@ -1,0 +1,1 @@
+"""How it looks: the block graph as DOT, SVG, PNG, PDF. Never imports torch."""

@@ -1,0 +1,100 @@
+"""Where each line meets its target: from below at a place of its own, or at a side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blockgraph.viz.columns import START, Columns
+from blockgraph.viz.figure import Box, Link
+from blockgraph.viz.lanes import Wire
+
+if TYPE_CHECKING:
+    from blockgraph.viz.place import Level, Spot
+
+
+def arrange(level: Level, stacks: Columns, mirrored: bool) -> list[Wire]:
+    """A wire for each link (for a frame: for each place where it takes that input), with arrival, side and shift settled."""
+    wires: list[Wire] = []
+    for key, spot in level.spots.items():
+        own = [wire for link in level.frame.links if link.target.item == key for wire in _wires(link, spot)]
+        for wire in own:
+            wire.arrival = _arrival(wire, spot, stacks, level, mirrored)
+        if isinstance(spot.item, Box):
+            _meet(own, spot, spot.item, mirrored)
+        wires += own
+    ends = [link for link in level.frame.links if link.target.item is None]
+    return wires + [Wire((x.source.item, x.source.port), (None, x.target.port), note=x.note) for x in ends]
+
+
+def _wires(link: Link, spot: Spot) -> list[Wire]:
+    source, target = (link.source.item, link.source.port), (spot.key, link.target.port)
+    if spot.inside is None:
+        return [Wire(source, target, label=link.label, note=link.note)]
+    inside = spot.inside
+    wires = []
+    for entry in inside.entries.get(link.target.port, []):
+        side, shift, height = "bottom", inside.x(entry.x), 0.0
+        if entry.side == "left":
+            side, shift, height = "left", -inside.left, entry.y
+        wires.append(Wire(source, target, entry, link.label, link.note, side=side, shift=shift, height=height))
+    return wires
+
+
+def _arrival(wire: Wire, spot: Spot, stacks: Columns, level: Level, mirrored: bool) -> str:
+    source = wire.source[0]
+    if source is None and wire.source[1] != level.frame.spine:
+        return "border"
+    number = stacks.of[source or START]
+    if stacks.below.get(spot.key) == (source or START) and wire.side != "left":
+        return "own"
+    if wire.entry is not None:
+        return "left"
+    if number == spot.column:
+        return "right" if mirrored else "left"
+    return "left" if number < spot.column else "right"
+
+
+def _meet(wires: list[Wire], spot: Spot, box: Box, mirrored: bool) -> None:
+    """Attention takes all its data from below, side by side; other blocks take what is right below them from below."""
+    below = _from_below(wires, box, spot)
+    order = {"left": 0, "border": 0, "own": 1, "right": 2}
+    arranged = sorted(below, key=lambda wire: order[wire.arrival])
+    for number, wire in enumerate(arranged):
+        wire.side = "bottom"
+        wire.shift = _shift(number, len(arranged), spot.half)
+    sides: dict[str, list[Wire]] = {"left": [], "right": []}
+    for wire in wires:
+        if wire not in below:
+            if wire.arrival == "own":  # the bottom is taken: round the side
+                wire.arrival = "right" if mirrored else "left"
+            wire.side = "right" if wire.arrival == "right" else "left"
+            sides[wire.side].append(wire)
+    for side, group in sides.items():
+        for number, wire in enumerate(group):
+            _beside(wire, side, number, len(group), spot, box)
+
+
+def _from_below(wires: list[Wire], box: Box, spot: Spot) -> list[Wire]:
+    """The wires that meet the bottom: attention's data, else one; and what would run into the block beside this one."""
+    data = [wire for wire in wires if wire.target[1] in box.main] or wires
+    if box.face.kind != "attention":
+        own = [wire for wire in data if wire.arrival == "own"]
+        data = own[: 1 if box.face.shape == "circle" else None] or data[:1]
+    blocked = "" if spot.beside is None else "left" if spot.beside[1] < 0 else "right"
+    return [wire for wire in wires if wire in data or ("right" if wire.arrival == "right" else "left") == blocked]
+
+
+def _shift(number: int, count: int, half: float) -> float:
+    """The middles of `count` equal parts of the bottom edge."""
+    return round((2 * number + 1 - count) * half / count, 2)
+
+
+def _beside(wire: Wire, side: str, number: int, count: int, spot: Spot, box: Box) -> None:
+    """Meets a side at mid-height; several lines are spread about it, on a circle's rim."""
+    offset = (number - (count - 1) / 2) * 9.0 if count > 1 else 0.0
+    offset = max(-spot.height / 2 + 3, min(spot.height / 2 - 3, offset))
+    reach = (spot.half**2 - offset**2) ** 0.5 if box.face.shape == "circle" else spot.half
+    wire.shift = round(-reach if side == "left" else reach, 2)
+    wire.height = spot.height / 2 + offset
+
+

@@ -1,0 +1,85 @@
+"""A model's picture: `to_dot` is a pure function from the block graph to DOT text, `draw` paints it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blockgraph.specs.diagnostics import BlockgraphError
+from blockgraph.viz.drawing import Drawing, drawing
+from blockgraph.viz.engine import EngineError, render
+from blockgraph.viz.paint import paint
+from blockgraph.viz.place import layout
+from blockgraph.viz.sketch import sketch
+
+if TYPE_CHECKING:
+    from blockgraph.builder.graph import Model
+
+FORMATS = ("svg", "png", "pdf", "dot")
+
+
+def compose(model: Model) -> Drawing:
+    """The drawing of a model: every box, frame and line with its place in points."""
+    return drawing(layout(sketch(model)))
+
+
+def to_dot(model: Model) -> str:
+    """The model as DOT text with every place fixed; the same text for the same spec on every machine."""
+    return paint(compose(model), model.name)
+
+
+def draw(model: Model, path: Path | None = None, *, format: str | None = None, dpi: int = 150) -> bytes:
+    """The model's picture; written to `path` too if one is given (whole or not at all).
+
+    `format` is "svg", "png", "pdf" or "dot"; without it the path's suffix says, and without a path it is "svg". `dpi`
+    (dots per inch) is for png. Raises BlockgraphError for another format or suffix, for a path that cannot be written, and
+    where no Graphviz engine is found: the DOT text then lies beside `path`.
+    """
+    chosen = _format(path, format)
+    dot = to_dot(model)
+    if chosen == "dot":
+        picture = dot.encode()
+    else:
+        try:
+            picture = render(dot, chosen, dpi=dpi)
+        except EngineError as error:
+            raise _kept(error, dot, path) from None
+    if path is not None:
+        _write(path, picture)
+    return picture
+
+
+def _format(path: Path | None, format: str | None) -> str:
+    chosen = format or (path.suffix[1:].lower() if path is not None else "svg")
+    if chosen not in FORMATS:
+        what = f"'{path}' has no known suffix" if format is None else f"there is no format '{format}'"
+        raise BlockgraphError(f"{what}; choose one of {', '.join(FORMATS)}")
+    return chosen
+
+
+def _kept(error: EngineError, dot: str, path: Path | None) -> BlockgraphError:
+    """The same error; the DOT text is not lost."""
+    if path is None:
+        return error
+    beside = path.with_suffix(".dot")
+    _write(beside, dot.encode())
+    return EngineError(f"{error}; the DOT text is in {beside}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replaces `path` in one step."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            file.write(content)
+        os.chmod(file.name, 0o666 & ~_umask())
+        os.replace(file.name, path)
+    except OSError as error:
+        raise BlockgraphError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
