@@ -115,6 +115,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.register_buffer("slopes", None if alibi is None else torch.tensor(alibi_slopes(heads)), persistent=False)
         self.register_buffer("span", None if window is None else torch.tensor(window), persistent=False)
         self.written_out = softcap is not None
+        self.plain = rope is None and qk_norm is None and not self.grouped
         self.unbiased = alibi is None and window is None and softcap is None
         self.reset_parameters()
 
@@ -222,6 +223,9 @@ class Attention(CanonicalWeights, DerivedBuffers):
             return (self._query(query, start), *self._keys_values(source, value, start))
         qkv = F.linear(query, self.qkv_weight, self.qkv_bias)
         batch, length, _ = qkv.shape
+        if self.plain:
+            q, k, v = qkv.view(batch, length, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+            return q, k, v
         if self.query_norm is not None or self.rope is None:
             q, k, v = torch.split(qkv, self.sizes, dim=-1)
             q, k = self._place(q, self.query_norm, start), self._place(k, self.key_norm, start)

@@ -24,6 +24,7 @@ class Model(nn.Module):
     spec: Any = None  # what it was built from; None in an exported file
     definition: Any = None
     rebuild: Callable[[], Model] | None = None
+    describe: Callable[[], str] | None = None
 
     def new_cache(self, batch: int, length: int, **options: Any) -> dict[str, Any]:
         """A cache for every block that looks back; generated for each model."""
@@ -39,6 +40,10 @@ class Model(nn.Module):
         sample = next((p for p in self.parameters() if p.is_floating_point()), torch.empty(0))
         return State(self.new_cache(batch, length, device=sample.device, dtype=sample.dtype), batch)
 
+    def __repr__(self) -> str:
+        """The tree of its YAML, where it was built from one."""
+        return super().__repr__() if self.describe is None else self.describe()
+
     @property
     def device(self) -> torch.device:
         return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))
@@ -51,7 +56,7 @@ class Model(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
         found = self.__class__.__new__(self.__class__)
         memo[id(self)] = found
-        shared = {"spec", "definition", "rebuild"}  # never changed, and not the weights' business
+        shared = {"spec", "definition", "rebuild", "describe"}  # never changed, and not the weights' business
         for name, value in self.__dict__.items():
             found.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
         return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -106,6 +108,7 @@ class SinusoidalPositions(Positions):
         if layout not in ("interleaved", "halves"):
             raise ValueError(f"layout is interleaved or halves, not {layout!r}")
         self.layout, self.endpoint, self.theta, self.length = layout, endpoint, float(theta), length
+        self.log_theta = math.log(self.theta)
         self.kept: Tensor | None = None
 
     def reset_parameters(self) -> None:
@@ -127,7 +130,9 @@ class SinusoidalPositions(Positions):
         pairs = (self.width + 1) // 2
         exponents = torch.arange(pairs, dtype=wide, device=like.device)
         exponents = exponents / max(pairs - 1, 1) if self.endpoint else exponents * 2 / self.width
-        angles = torch.arange(rows, dtype=wide, device=like.device).unsqueeze(1) * self.theta**-exponents
+        angles = torch.arange(rows, dtype=wide, device=like.device).unsqueeze(1) * torch.exp(
+            exponents * -self.log_theta
+        )
         if self.layout == "halves":
             table = torch.cat((angles.sin(), angles.cos()), 1)
         else:

@@ -1,1 +1,1 @@
-"""What it means: spec, graph of blocks, shapes, generated forward, module. Only `build` and `generated` import torch."""
+"""What it means: spec, graph of blocks, shapes, generated source, module. Only `build`, `initial` import torch."""

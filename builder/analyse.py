@@ -11,9 +11,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from blockgraph.builder.calls import CallAnalyser, TooMuch
+from blockgraph.builder.calls import CallAnalyser, TooMuchError
 from blockgraph.builder.counts import check_size, default_sizes
-from blockgraph.builder.frames import FAILED, Frame, Local, Outcome, Reported
+from blockgraph.builder.frames import FAILED, Frame, Local, Outcome, ReportedError
 from blockgraph.builder.graph import Definition, Input, Model, Output, Ref
 from blockgraph.builder.network import dead_names
 from blockgraph.builder.scope import Handle, Layer, Scope
@@ -49,7 +49,7 @@ def analyse(spec: Spec, diagnostics: Diagnostics) -> Model | None:
     try:
         root = analyser.root() if spec.root.nodes else None
         analyser.check_uncalled()
-    except TooMuch:
+    except TooMuchError:
         return None
     if diagnostics.has_errors or root is None:
         return None
@@ -173,9 +173,12 @@ class Analyser:
         outputs = self._outputs(frame)
         values = {name: output.value if output else None for name, output in outputs.items()}
         origins = {name: frame.locals[output.ref.node].origin if output else None for name, output in outputs.items()}
+        block = frame.block
+        if not outputs and not frame.wrong:
+            self.error("missing-key", f"{block.name} has no output: it needs at least one node", block.path, key=True)
+            frame.wrong = True
         if frame.wrong or any(value is None for value in (*inputs.values(), *values.values())):
             return Outcome(None, values, origins)
-        block = frame.block
         definition = Definition(
             block.name or self.spec.name or "model",
             {name: Input(value) for name, value in inputs.items() if value is not None},
@@ -197,7 +200,7 @@ class Analyser:
             self.error(
                 "dead-input",
                 f"nothing reads the input '{name}'",
-                (*frame.block.path, "inputs", name),
+                self._input_path(frame.block, name),
                 "read it in some node's `in`, or leave it out",
                 key=True,
             )
@@ -210,6 +213,11 @@ class Analyser:
                 key=True,
             )
 
+    def _input_path(self, block: Block, name: str) -> tuple[str | int, ...]:
+        """Where an input is written: in a mapping (of the model) or in a list of names."""
+        path = (*block.path, "inputs", name)
+        return path if self.spec.written(*path) else (*block.path, "inputs", list(block.inputs).index(name))
+
     # -- outputs -----------------------------------------------------------------------------------------------------
 
     def _outputs(self, frame: Frame) -> dict[str, Output | None]:
@@ -219,7 +227,7 @@ class Analyser:
             return {}
         if block.outputs is None:
             last = list(block.nodes)[-1]
-            return {last: self._output(frame, last, (*block.path, "nodes", last), None)}
+            return {last: self._output(frame, Handle(last), (*block.path, "nodes", last), None)}
         if not isinstance(block.outputs, Mapping):
             found = self._output(frame, block.outputs, (*block.path, "outputs"), None)
             return {found.ref.node if found else "out": found}
@@ -230,14 +238,18 @@ class Analyser:
         return named
 
     def _output(self, frame: Frame, raw: Any, path: tuple[str | int, ...], label: str | None) -> Output | None:
+        def compute(value: Any, _: Any) -> Any:
+            found = self.evaluate(value, frame.wiring_scope(frame.scope), path)
+            if found is FAILED:
+                raise ReportedError
+            return found
+
         try:
-            handle = reference(raw, (), lambda value, _: self.evaluate(value, frame.wiring_scope(frame.scope), path))
-            if handle is FAILED:
-                raise Reported
+            handle = raw if isinstance(raw, Handle) else reference(raw, (), compute)
             if handle is None:
                 raise WiringError("unknown-node", "an output needs a node")
             ref, value = self.look_up(frame, handle, ())
-        except Reported:
+        except ReportedError:
             frame.wrong = True
             return None
         except WiringError as error:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from blockgraph.blocks.canonical import canonical_parameters
 from blockgraph.blocks.model import Model
 from blockgraph.builder import graph
 from blockgraph.builder.analyse import analyse
+from blockgraph.builder.describe import describe
 from blockgraph.builder.generate import constructed, generate, root_name
 from blockgraph.builder.initial import draw
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
@@ -89,6 +91,7 @@ def build_analysed(
     model.to(device=target, dtype=kind)
     model.spec = spec
     model.definition = analysed
+    model.describe = partial(describe, analysed)
     model.rebuild = Blueprint(show(spec), spec.name or "model", spec.plugins, str(target), kind)
     return model
 
@@ -138,12 +141,12 @@ def load_source(source: str, analysed: graph.Model) -> Any:
     for name, module in constructed(analysed).items():
         if not isinstance(module, str):
             names[name] = getattr(module, name)
-    exec(compile(source, filename, "exec"), names)
+    exec(compile(source, filename, "exec"), names)  # noqa: S102 (our own text: checked names, literals)
     return names[root_name(analysed)]
 
 
 def initialise(model: nn.Module, rules: Sequence[InitRule]) -> None:
-    """Applies `init:`, the first pattern that matches a weight's path wins; the others stay as their block drew them."""
+    """Applies `init:`; the first pattern that matches a weight's path wins; the rest stay as their block drew them."""
     if not rules:
         return
     identity = _identity_paths(model)
@@ -174,7 +177,8 @@ def _check_memory(analysed: graph.Model, target: torch.device, dtype: torch.dtyp
     have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     need = analysed.parameters * (dtype or torch.float32).itemsize
     if need > have:
-        message = f"{analysed.name} has {analysed.parameters:,} parameters: {need / 2**30:,.0f} GiB, and this machine has {have / 2**30:,.0f}"
+        sizes = f"{need / 2**30:,.0f} GiB, and this machine has {have / 2**30:,.0f}"
+        message = f"{analysed.name} has {analysed.parameters:,} parameters: {sizes}"
         raise BuildError(f"{message}. Use --device meta to look at it without memory")
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from blockgraph.builder.frames import Frame, Local, Reported
+from blockgraph.builder.edges import EdgeReader
+from blockgraph.builder.frames import Edges, Frame, Local, Plan
 from blockgraph.builder.graph import Call, Definition, Leaf, Ref, Step
 from blockgraph.builder.leaves import LeafAnalyser
-from blockgraph.builder.scope import Handle, Layer, Scope
+from blockgraph.builder.scope import Layer, Scope
 from blockgraph.builder.shapes import Value
-from blockgraph.builder.wiring import WiringError, bind, check_ports, reference
 from blockgraph.specs.places import Span
 from blockgraph.specs.registry import Port
 from blockgraph.specs.spec import Block, Broken, Node
@@ -22,20 +22,6 @@ if TYPE_CHECKING:
 
 MOST_REPEATS = 10_000
 MOST_WORK = 40_000  # nodes looked at in all: a spec that needs more would take seconds to analyse
-
-Edges = dict[str, tuple[tuple[Ref, Value | None], ...]]
-
-
-@dataclass(slots=True)
-class Plan:
-    """A node while it is analysed. `like` is the node whose type and options count (another one for `share`)."""
-
-    frame: Frame
-    node: Node
-    like: Node
-    previous: str | None
-    repeat: int | None = None
-    copies: int | None = None
 
 
 def same_module(one: Leaf | Definition, other: Leaf | Definition) -> bool:
@@ -53,7 +39,7 @@ def same_module(one: Leaf | Definition, other: Leaf | Definition) -> bool:
     )
 
 
-class TooMuch(Exception):
+class TooMuchError(Exception):
     """The spec unfolds into more than is looked at; reported."""
 
 
@@ -63,6 +49,7 @@ class CallAnalyser:
     def __init__(self, analyser: Analyser) -> None:
         self.top = analyser
         self.leaves = LeafAnalyser(analyser)
+        self.edges = EdgeReader(analyser)
 
     def analyse(self, frame: Frame, node: Node, previous: str | None) -> None:
         plan = Plan(frame, node, node, previous)
@@ -107,7 +94,7 @@ class CallAnalyser:
                 frame.path(node.name),
                 key=True,
             )
-            raise TooMuch
+            raise TooMuchError
 
     def _settle_share(self, plan: Plan) -> bool:
         """`share` calls an earlier node of the same block again: its type and options count, and its presence."""
@@ -162,7 +149,7 @@ class CallAnalyser:
 
     def _pass_on(self, plan: Plan) -> None:
         scope = plan.frame.scope.inside(Layer(0) if plan.like.repeat is not None else None)
-        edges = self._edges(plan, scope, (Port("x"),), plan.node.name, strict=False)
+        edges = self.edges.read(plan, scope, (Port("x"),), plan.node.name, strict=False)
         read = next((found for found in (edges or {}).values() if found), None)
         if read is None:
             self._unknown(plan)
@@ -255,7 +242,7 @@ class CallAnalyser:
             ports: tuple[Port, ...] = tuple(Port(name) for name in callee.inputs)
         else:
             ports = callee.ports
-        edges = self._edges(plan, scope, ports, f"{callee.name}", strict=before is None)
+        edges = self.edges.read(plan, scope, ports, f"{callee.name}", strict=before is None)
         options = self._options(plan, callee, scope)
         if edges is None or options is None:
             return None, None
@@ -281,7 +268,7 @@ class CallAnalyser:
             first = number // (len(steps) // (plan.copies or 1)) * (len(steps) // (plan.copies or 1))
             if not same_module(step.body, steps[first].body):
                 message = f"repetition {number} uses the weights of repetition {first}, but is not built like it"
-                self._fail(plan, "copies", message, ("copies",), "leave `layer` out of what is inside, or leave out copies")
+                self._fail(plan, "copies", message, ("copies",), "leave out `layer` inside it, or leave out copies")
                 return False
         return True
 
@@ -292,7 +279,9 @@ class CallAnalyser:
         owner = plan.frame.calls[plan.like.name]
         for step, own in zip(steps, owner.steps, strict=True):
             if not same_module(step.body, own.body):
-                message = f"'{plan.like.name}' cannot be shared here: on this input it would need other weights or options"
+                message = (
+                    f"'{plan.like.name}' cannot be shared here: on this input it would need other weights or options"
+                )
                 self._fail(plan, "share", message, ("share",), "the inputs of both must have the same widths")
                 return False
         return True
@@ -374,70 +363,6 @@ class CallAnalyser:
             return value
         given = inputs.get(value.mask)
         return replace(value, mask=given.mask if given is not None else f"{plan.node.name}.{name}")
-
-    # -- edges -------------------------------------------------------------------------------------------------------
-
-    def _edges(self, plan: Plan, scope: Scope, ports: tuple[Port, ...], owner: str, *, strict: bool) -> Edges | None:
-        """Port to what it reads; None after reporting what is wrong. Not `strict`: unfed ports and unknown ones pass."""
-        frame, node = plan.frame, plan.node
-        names = frame.wiring_scope(scope)
-        base = frame.path(node.name)
-
-        def compute(raw: Any, path: tuple[str | int, ...]) -> Any:
-            value = self.top.evaluate(raw, names, (*base, *path))
-            if self.top.failed(value):
-                raise Reported
-            return value
-
-        try:
-            wiring = node.wiring
-            if isinstance(wiring, str) and wiring.startswith("="):
-                wiring = compute(wiring, ("in",))
-                bound: Any = {ports[0].name: [(wiring, ("in",))]} if ports else {}
-            elif strict or not isinstance(wiring, (list, Mapping)):
-                bound = bind(wiring, ports, owner)
-            else:
-                bound = self._loose(wiring, ports)
-            return self._read(plan, bound, ports, owner, compute, strict)
-        except Reported:
-            return None
-        except WiringError as error:
-            self.top.error(
-                error.code, error.message, (*base, *error.path), error.help, key=error.code == "unknown-port"
-            )
-            return None
-
-    @staticmethod
-    def _loose(wiring: Any, ports: tuple[Port, ...]) -> Any:
-        if isinstance(wiring, Mapping):
-            known = {port.name for port in ports}
-            return {
-                name: [(item, ("in", name))]
-                for name, item in wiring.items()
-                if name in known and not isinstance(item, list)
-            }
-        bound: dict[str, Any] = {}
-        for number, item in enumerate(wiring):
-            port = ports[min(number, len(ports) - 1)]
-            if number < len(ports) or port.many:
-                bound.setdefault(port.name, []).append((item, ("in", number)))
-        return bound
-
-    def _read(self, plan: Plan, bound: Any, ports: tuple[Port, ...], owner: str, compute: Any, strict: bool) -> Edges:
-        edges: Edges = {}
-        for port in ports:
-            found = []
-            for raw, path in bound.get(port.name, []):
-                handle = raw if isinstance(raw, Handle) else reference(raw, path, compute)
-                if handle is not None:
-                    found.append(self.top.look_up(plan.frame, handle, path))
-            if found:
-                edges[port.name] = tuple(found)
-        if ports and ports[0].name not in bound and plan.previous is not None:
-            edges = {ports[0].name: (self.top.look_up(plan.frame, Handle(plan.previous), ("in",)),), **edges}
-        if strict:
-            check_ports(edges, ports, owner)
-        return edges
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 

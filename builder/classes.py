@@ -1,4 +1,4 @@
-"""Which blocks become one class. Definitions that differ only in numbers share a class and pass the numbers in. No torch.
+"""Which blocks become one class: definitions that differ only in numbers share one and pass the numbers in. No torch.
 
 Twelve layers whose `scale` differs are twelve objects of one class: floats (and integers that a module keeps as a
 buffer) become constructor arguments. Anything else that differs, such as an integer that the forward reads, makes a

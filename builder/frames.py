@@ -9,10 +9,10 @@ from blockgraph.builder.graph import Call, Definition, Ref
 from blockgraph.builder.scope import Scope, WiringScope
 from blockgraph.builder.shapes import Value
 from blockgraph.specs.places import Span
-from blockgraph.specs.spec import Block
+from blockgraph.specs.spec import Block, Node
 
 
-class Reported(Exception):
+class ReportedError(Exception):
     """What an error message already says; whoever depends on it stays silent."""
 
 
@@ -53,3 +53,18 @@ class Frame:
 
     def wiring_scope(self, scope: Scope) -> WiringScope:
         return WiringScope(frozenset((*self.block.inputs, *self.block.nodes)), scope)
+
+
+Edges = dict[str, tuple[tuple[Ref, Value | None], ...]]
+
+
+@dataclass(slots=True)
+class Plan:
+    """A node while it is analysed. `like` is the node whose type and options count (another one for `share`)."""
+
+    frame: Frame
+    node: Node
+    like: Node
+    previous: str | None
+    repeat: int | None = None
+    copies: int | None = None

@@ -13,8 +13,9 @@ from typing import Any
 
 from blockgraph.builder.classes import BlockClass, Classes
 from blockgraph.builder.counts import owners
-from blockgraph.builder.forward import Forward, RootForward
+from blockgraph.builder.forward import Forward
 from blockgraph.builder.graph import Call, Definition, Leaf, Model, Step
+from blockgraph.builder.root_forward import RootForward
 from blockgraph.builder.streaming import Streaming, stateful, stateful_call, streaming
 
 RUNTIME = {"Model", "State", "Tensor", "nn", "torch", "checkpoint"}

@@ -75,6 +75,12 @@ class Call:
     recompute: bool = False
 
     @property
+    def facts(self) -> Hashable:
+        """All of it but the steps."""
+        made = (self.name, self.type, self.repeat, self.copies, self.weights_of, self.tie)
+        return (*made, self.label, self.about, self.recompute)
+
+    @property
     def first(self) -> Step:
         return self.steps[0]
 
@@ -129,8 +135,7 @@ class Definition:
     def content(self) -> Hashable:
         """Equal for definitions that are the same block: copies that looked at `layer` and came out alike."""
         calls = tuple(
-            (call.name, call.type, call.repeat, call.copies, call.weights_of, call.tie, call.label, call.recompute)
-            + tuple((id(step.body), tuple(step.inputs.items()), tuple(step.outputs.items())) for step in call.steps)
+            (call.facts, tuple((id(s.body), tuple(s.inputs.items()), tuple(s.outputs.items())) for s in call.steps))
             for call in self.calls.values()
         )
         inputs = tuple((name, given.value) for name, given in self.inputs.items())
@@ -139,8 +144,8 @@ class Definition:
 
     @cached_property
     def graph(self) -> nx.MultiDiGraph[str]:
-        """Nodes: inputs and calls (attribute `call`, None for inputs), and `outputs` as `->NAME`. Edges from producer to
-        reader with `port`, `output`, `index` (which repetition is read), `step` (which repetition reads; None: all)."""
+        """Nodes: inputs and calls (attribute `call`, None for inputs), and outputs as `->NAME`. Edges from producer to
+        reader with `port`, `output`, `index` (which repetition is read), `step` (which one reads; None: all)."""
         from blockgraph.builder.network import graph_of
 
         return graph_of(self)

@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from blockgraph.builder.frames import Reported
+from blockgraph.builder.frames import Edges, Plan, ReportedError
 from blockgraph.builder.graph import Leaf, Ref, Step
 from blockgraph.builder.rules import Construct, Inputs, RuleError, Rules
+from blockgraph.builder.rules_checks import OWN_MASK
 from blockgraph.builder.scope import Handle, Scope
 from blockgraph.builder.shapes import Value
 from blockgraph.builder.wiring import WiringError, reference
 from blockgraph.specs.diagnostics import Related
 from blockgraph.specs.options import LinearOptions, Options
+from blockgraph.specs.places import Span
 from blockgraph.specs.problems import report_options
 from blockgraph.specs.registry import BlockType, resolve
 
 if TYPE_CHECKING:
     from blockgraph.builder.analyse import Analyser
-    from blockgraph.builder.calls import Edges, Plan
-
-SELF = "self"  # what rules call the mask that a node makes itself
 
 
 class TiedLinearRules(Rules[LinearOptions]):
@@ -91,7 +90,7 @@ class LeafAnalyser:
     ) -> tuple[Step | None, dict[str, Value] | None]:
         try:
             options, tied = self._settle_tie(plan, type, options, edges)
-        except Reported:
+        except ReportedError:
             return None, None
         if any(value is None for found in edges.values() for _, value in found):
             return None, None
@@ -131,20 +130,21 @@ class LeafAnalyser:
     def rules(self, type: BlockType) -> Rules[Any]:
         if type.name not in self._rules:
             found: Any = resolve(type.rules)
-            self._rules[type.name] = found() if inspect.isclass(found) else found  # a plugin may give either
+            made: Any = found() if inspect.isclass(found) else found  # a plugin may give either
+            self._rules[type.name] = made
         return self._rules[type.name]
 
     # -- ties --------------------------------------------------------------------------------------------------------
 
     def tied(self, plan: Plan, scope: Scope) -> Handle | None:
-        """The embedding that `tie` names; None where it is null. Raises `Reported` after reporting an error."""
+        """The embedding that `tie` names; None where it is null. Raises `ReportedError` after reporting an error."""
         path = (*plan.frame.path(plan.like.name), "tie")
         names = plan.frame.wiring_scope(scope)
 
         def compute(raw: Any, _: Any) -> Any:
             value = self.top.evaluate(raw, names, path)
             if self.top.failed(value):
-                raise Reported
+                raise ReportedError
             return value
 
         try:
@@ -154,7 +154,7 @@ class LeafAnalyser:
             return handle
         except WiringError as error:
             self.top.error(error.code, error.message, path, error.help)
-            raise Reported from None
+            raise ReportedError from None
 
     def _settle_tie(self, plan: Plan, type: BlockType, options: Options, edges: Edges) -> tuple[Options, bool]:
         """A tied linear's width is the embedding's number of rows."""
@@ -168,7 +168,7 @@ class LeafAnalyser:
                     (*path, "tie"),
                     key=True,
                 )
-                raise Reported
+                raise ReportedError
             return options, False
         if handle is None:
             if options.width is None:
@@ -179,7 +179,7 @@ class LeafAnalyser:
                     "write width: …, or tie: an embedding",
                     key=True,
                 )
-                raise Reported
+                raise ReportedError
             return options, False
         return self._tied_options(plan, handle, options, edges), True
 
@@ -188,14 +188,14 @@ class LeafAnalyser:
         call = plan.frame.calls.get(handle.node)
         if call is None:
             if handle.node in plan.frame.locals and plan.frame.locals[handle.node].values == [None]:
-                raise Reported
+                raise ReportedError
             self.top.error(
                 "tie",
                 f"'{handle.node}' is not an embedding",
                 path,
                 "tie takes the matrix of an embedding in the same block",
             )
-            raise Reported
+            raise ReportedError
         leaf = call.body
         if not isinstance(leaf, Leaf) or leaf.type.name != "embedding":
             self.top.error(
@@ -204,7 +204,7 @@ class LeafAnalyser:
                 path,
                 "tie takes the matrix of an embedding",
             )
-            raise Reported
+            raise ReportedError
         rows, width = leaf.weights["weight"]
         value = next((found[0][1] for found in edges.values()), None)
         given = value.shape[-1].known if value is not None and value.rank else None
@@ -220,21 +220,12 @@ class LeafAnalyser:
         related = Related("the embedding stands at", self.top.spec.place(*plan.frame.path(handle.node), key=True))
         place = self.top.spec.place(*plan.frame.path(plan.like.name), "tie")
         self.top.diagnostics.error("tie", message, place, context=self.top.context(plan.node.name), related=(related,))
-        raise Reported
+        raise ReportedError
 
     # -- errors ------------------------------------------------------------------------------------------------------
 
     def _report(self, plan: Plan, error: RuleError, edges: Edges) -> None:
-        path = plan.frame.path(plan.like.name)
-        spec = self.top.spec
-        if error.option is not None:
-            span = spec.option_place(path, self._type_of(plan), error.option)
-        elif error.port is not None and spec.written(*plan.frame.path(plan.node.name), "in", error.port):
-            span = spec.place(*plan.frame.path(plan.node.name), "in", error.port)
-        elif error.port is not None and spec.written(*plan.frame.path(plan.node.name), "in"):
-            span = spec.place(*plan.frame.path(plan.node.name), "in")
-        else:
-            span = spec.place(*plan.frame.path(plan.node.name))
+        span = self._place_of(plan, error)
         origin = None
         if error.width_of is not None and edges.get(error.width_of):
             origin = plan.frame.locals[edges[error.width_of][0][0].node].origin
@@ -243,9 +234,17 @@ class LeafAnalyser:
             error.code, error.message, span, help=error.help, context=self.top.context(plan.node.name), related=related
         )
 
-    @staticmethod
-    def _type_of(plan: Plan) -> str:
-        return plan.like.type or ""
+    def _place_of(self, plan: Plan, error: RuleError) -> Span:
+        """The option or port that is to blame, as far as it is written; else the node's name."""
+        spec = self.top.spec
+        own, like = plan.frame.path(plan.node.name), plan.frame.path(plan.like.name)
+        if error.option is not None:
+            if spec.written(*like, error.option) or spec.written("defaults", plan.like.type or "", error.option):
+                return spec.option_place(like, plan.like.type or "", error.option)
+        elif error.port is not None and spec.written(*own, "in"):
+            inner = (*own, "in", error.port)
+            return spec.place(*inner) if spec.written(*inner) else spec.place(*own, "in")
+        return spec.place(*own, key=True)
 
 
 def _article(name: str) -> str:
@@ -254,7 +253,7 @@ def _article(name: str) -> str:
 
 def _labelled(value: Value, node: str, output: str) -> Value:
     """A mask that a node makes is named after it."""
-    return replace(value, mask=f"{node}.{output}") if value.mask == SELF else value
+    return replace(value, mask=f"{node}.{output}") if value.mask == OWN_MASK else value
 
 
 def _sameness(inputs: Inputs) -> tuple[tuple[str, tuple[int, ...]], ...]:

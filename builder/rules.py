@@ -13,7 +13,7 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 class RuleError(Exception):
-    """A node breaks a rule of its type. `option` or `port` says which word of the node to point at; `code` is documented.
+    """A node breaks a rule of its type. `option` or `port` is the word of the node to point at; `code` is documented.
 
     `width_of` names the port whose feature width is to blame; the message then also shows where that was written.
     """
@@ -62,7 +62,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Construct:
-    """How the generated source makes the module: a class of the type's `module` and its keyword arguments (literals)."""
+    """How the generated source makes the module: a class of the type's `module`, its keyword arguments (literals)."""
 
     name: str
     arguments: Mapping[str, Any]

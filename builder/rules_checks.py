@@ -11,7 +11,7 @@ from blockgraph.builder.shapes import DType, Size, Value
 
 SEQUENCE = "[batch, positions, features]"
 WORDS: Mapping[DType, str] = {"float": "floats", "int": "ids", "bool": "true and false"}
-OWN_MASK = "self"  # an output's mask that the node makes itself; the builder gives it a name
+OWN_MASK = "<own>"  # an output's mask that the node makes itself; the builder gives it a name
 
 
 def describe(value: Value) -> str:

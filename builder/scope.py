@@ -1,4 +1,4 @@
-"""What a name means where an expression stands: node names first (in wiring), then params, `layer`, `vars`. No torch."""
+"""What a name means where an expression stands: nodes first (in wiring), then `layer`, params, `vars`. No torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Layer:
-    """`layer` inside the nearest `repeat`. `read` tells whether anything looked at it: copies that did not are one block."""
+    """`layer` inside the nearest `repeat`. `read`: something looked at it; copies that did not are one block."""
 
     index: int
     read: bool = False

@@ -73,10 +73,7 @@ class Size:
         """The size with symbols replaced; symbols that `sizes` lacks stay."""
         result = Size(self.constant)
         for term, factor in self.terms:
-            if isinstance(term, Floor):
-                value = term.size.at(sizes) // term.by
-            else:
-                value = Size.of(sizes.get(term, term))
+            value = term.size.at(sizes) // term.by if isinstance(term, Floor) else Size.of(sizes.get(term, term))
             result = result + value * factor
         return result
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blockgraph.cli.options import console, read_model, reads_spec, write_new
+from blockgraph.specs.diagnostics import BlockgraphError
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +60,8 @@ def command(
     plugins: tuple[str, ...],
 ) -> None:
     """Build the model: a table of its nodes, then one real forward pass on random input as a check."""
+    if save and device == "meta":
+        raise BlockgraphError("--device meta has no weights to save; use --device cpu")
     spec, model = read_model(file, sets, plugins)
     facts = numbers(model)
     if not as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,8 +148,17 @@ means nothing. More steps, more text and more layers make it better, in that ord
     loss curve   {run / PLOT}
     checkpoints  {run / "checkpoints"}
 
-Try next:
+Try next:{activation()}
     blockgraph generate {run} --prompt "A function" --temperature 0.5
     blockgraph train {file} --data your_text.txt
     blockgraph validate {file}          (change something in it first)
     blockgraph draw gpt2 -o gpt2.svg"""
+
+
+def activation() -> str:
+    """How this environment's commands come onto the PATH, where `scripts/demo` made it and no shell has entered it."""
+    if sys.prefix == sys.base_prefix or os.environ.get("VIRTUAL_ENV"):
+        return ""
+    prefix = Path(os.path.relpath(sys.prefix))
+    line = f"{prefix}\\Scripts\\activate" if os.name == "nt" else f'. "{prefix}/bin/activate"'
+    return f"\n    {line}          (once in each terminal)"

@@ -77,6 +77,7 @@ def stream_sample(
         top_p=top_p,
         seed=seed,
         stop=end_of(run),
+        below=run.tokenizer.size,
     )
     click.echo(prompt, nl=False)
     for text in stream_text(run.tokenizer, ids):

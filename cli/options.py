@@ -115,11 +115,12 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Writes a whole file or none: a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a whole file or none: a reader never sees half of it. An OSError names the file that was asked for."""
     part = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
         part.replace(path)
-    finally:
+    except OSError as error:
         part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error

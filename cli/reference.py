@@ -54,8 +54,8 @@ def group_of(entry: Mapping[str, Any], groups: Mapping[str, Any]) -> Mapping[str
 
 def default_text(entry: Mapping[str, Any]) -> str:
     default = entry.get("default")
-    if isinstance(default, float) and default.is_integer() and abs(default) < 1e4:
-        return str(int(default))
+    if isinstance(default, float):
+        return f"{default:g}".replace("e-0", "e-").replace("e+0", "e")
     if default is None:
         return "null" if "default" in entry else "as below"
     return str(default) if isinstance(default, str) else json.dumps(default, ensure_ascii=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from blockgraph.specs.diagnostics import BlockgraphError
 
@@ -56,6 +56,7 @@ def generate(
     seed: int = 0,
     stop: Collection[int] = (),
     below: int | None = None,
+    window: int | None = None,
     output: str | None = None,
     recompute: bool = False,
     when_full: Literal["slide", "stop"] = "slide",
@@ -65,9 +66,10 @@ def generate(
 
     Keys and values are kept in the model's state, so that each id costs one position; `recompute` runs the model over
     the whole text instead (what tests compare with, and what models do that keep no state).
-    A model with learned positions reads at most as many as it has, of a longer prompt the last ones. Once they are used
-    up, `when_full`: `slide` goes on with the later half of them as the text, `stop` ends. `output` names the logits
-    where the model has several outputs.
+    At most `window` positions are read, and no more than the model has learned: rotary and other computed positions run
+    on, but a model that was trained on short texts writes nonsense beyond their length (`Run.window`). Of a longer
+    prompt the last ones are read. Once they are used up, `when_full`: `slide` goes on with the later half of them as
+    the text, `stop` ends. `output` names the logits where the model has several outputs.
     Raises `GenerateError`.
     """
     sampling = Sampling(temperature, top_k, top_p, seed)
@@ -76,39 +78,36 @@ def generate(
         raise GenerateError("the prompt is empty: give it at least one character")
     if max_new < 0:
         raise GenerateError(f"max_new is {max_new}; it must be 0 or more")
+    if window is not None and window < 1:
+        raise GenerateError(f"window is {window}; it must be 1 or more")
     _check_ids(model, text)
-    return _generate(model, text, max_new, _chooser(sampling, below), frozenset(stop), output, recompute, when_full)
+    limit = min((length for length in (longest(model), window) if length is not None), default=None)
+    reader = _Reader(model, min(limit or len(text) + max_new, len(text) + max_new), output, recompute)
+    return _generate(reader, text, max_new, limit, _chooser(sampling, below), frozenset(stop), when_full)
 
 
 def _generate(
-    model: torch.nn.Module,
+    reader: _Reader,
     text: list[int],
     max_new: int,
+    limit: int | None,
     choose: Callable[[torch.Tensor], int],
     stop: frozenset[int],
-    output: str | None,
-    recompute: bool,
     when_full: str,
 ) -> Iterator[int]:
-    limit = longest(model)
-    reader = _Reader(model, min(limit or len(text) + max_new, len(text) + max_new), output, recompute)
-    was_training = model.training
-    model.eval()
-    try:
-        window = text if limit is None else text[-limit:]
+    text = text if limit is None else text[-limit:]
+    with reader:
         for _ in range(max_new):
-            if limit is not None and len(window) > limit:
+            if limit is not None and len(text) > limit:
                 if when_full == "stop":
                     return
-                window = window[-max(1, limit // 2) :]
+                text = text[-max(1, limit // 2) :]
                 reader.restart()
-            token = choose(reader.read(window))
+            token = choose(reader.read(text))
             if token in stop:
                 return
-            window.append(token)
+            text.append(token)
             yield token
-    finally:
-        model.train(was_training)
 
 
 class _Reader:
@@ -118,7 +117,15 @@ class _Reader:
         self._model, self._length, self._output = model, length, output
         self._device = next((p.device for p in model.parameters()), None)
         self._keeps_state = not recompute and hasattr(model, "new_state")
+        self._was_training = model.training
+
+    def __enter__(self) -> Self:
+        self._model.eval()
         self.restart()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._model.train(self._was_training)
 
     def restart(self) -> None:
         self._state: Any = None
@@ -230,4 +237,5 @@ def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
 def continue_text(run: Run, prompt: str, **options: Any) -> Iterator[str]:
     """What a run's model writes after `prompt`, as it comes; `options` are those of `generate`."""
     ids = run.tokenizer.encode(prompt).tolist()
-    yield from stream_text(run.tokenizer, generate(run.model, ids, below=run.tokenizer.size, **options))
+    limits = {"below": run.tokenizer.size, "window": run.window}
+    yield from stream_text(run.tokenizer, generate(run.model, ids, **(limits | options)))

@@ -40,6 +40,11 @@ class Run:
     checkpoint: Path
     step: int
 
+    @property
+    def window(self) -> int | None:
+        """How many positions the model saw at once when it was trained: beyond them it is not to be trusted."""
+        return self.spec.train.batch.length if self.spec.train is not None else None
+
 
 def is_run(path: Path) -> bool:
     return (path / SPEC).is_file() and (path / CHECKPOINTS).is_dir()

@@ -70,7 +70,7 @@ def load_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor], origi
 
 def check_shapes(expected: dict[str, torch.Tensor], weights: dict[str, torch.Tensor], origin: Path) -> None:
     """Raises `WeightsError` at the first tensor of both that differs in shape."""
-    for name in expected.keys() & weights.keys():
+    for name in (name for name in expected if name in weights):
         ours, theirs = tuple(expected[name].shape), tuple(weights[name].shape)
         if ours != theirs:
             raise WeightsError(f"{origin}: {name} has the shape {list(theirs)}, the model's is {list(ours)}")

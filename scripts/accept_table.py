@@ -42,5 +42,10 @@ CHECKS = [
         ">= 0.97",
         "one training step against nanoGPT",
     ),
+    Check(
+        "large-summary", "{python} benchmarks/large.py summary", "< 0.5", "llama3-405b counted from the spec, seconds"
+    ),
+    Check("large-meta", "{python} benchmarks/large.py meta", "< 2", "llama3-405b on meta, seconds"),
+    Check("large-memory", "{python} benchmarks/large.py memory", "< 200", "llama3-405b on meta, MB beyond torch"),
     Check("decode", "{python} benchmarks/decode.py", ">= 3", "decoding with state against recomputation, 256 tokens"),
 ]

@@ -27,7 +27,7 @@ def blocks_page() -> str:
     )
     index = " · ".join(f"[{name}](#{name})" for name in BUILTIN)
     return "\n".join(
-        [NOTE, "# Block types", "", intro, "", index, "", *(block_section(block) for block in BUILTIN.values())]
+        [NOTE, "", "# Block types", "", intro, "", index, "", *(block_section(block) for block in BUILTIN.values())]
     )
 
 
@@ -65,10 +65,10 @@ def cell(text: str) -> str:
 def errors_page() -> str:
     """The reference of diagnostics, one section a code."""
     intro = "Every message carries a code in brackets: `error[heads]`. At the terminal: `blockgraph explain heads`."
-    parts = [NOTE, "# Errors", "", intro, ""]
+    parts = [NOTE, "", "# Errors", "", intro, ""]
     for name in sorted(CODES):
         code = CODES[name]
-        parts += [f"## {name}", "", f"**{code.summary}**", "", " ".join(code.explanation.split()), ""]
+        parts += [f"## {name}", "", f"**{cell(code.summary)}**", "", " ".join(code.explanation.split()), ""]
         for title, example in (("Refused:", code.bad), ("Mended:", code.good)):
             if example:
                 parts += [title, "", "```yaml", textwrap.dedent(example).strip("\n"), "```", ""]

@@ -24,9 +24,9 @@ make_venv() {
     fi
     [ -d "$venv/Scripts" ] && bin=$venv/Scripts || bin=$venv/bin
     PATH="$(cd "$bin" && pwd):$PATH"
-    wanted="$1 $(cat pyproject.toml constraints.txt | cksum) $PWD"
-    if [ "$(cat "$venv/installed" 2>/dev/null)" != "$wanted" ]; then
+    wanted="$(cat pyproject.toml constraints.txt | cksum) $PWD"
+    if [ "$(cat "$venv/installed-$1" 2>/dev/null)" != "$wanted" ]; then
         python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".${1:+[$1]}"
-        echo "$wanted" >"$venv/installed"
+        echo "$wanted" >"$venv/installed-$1"
     fi
 }

@@ -188,6 +188,8 @@ def _of_number(name: str, function: Callable[..., Any], most: int = 1) -> Callab
                 raise OperandError(f"{name} does not work on {kind(value)}")
         try:
             return function(*values)
+        except OperandError:
+            raise
         except (ValueError, ZeroDivisionError):
             raise OperandError(f"{name} of {', '.join(map(str, values))} does not exist") from None
 

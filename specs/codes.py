@@ -63,11 +63,11 @@ CODES: dict[str, Code] = {
     ),
     "bad-name": Code(
         "a name that is not written as names are",
-        "Inputs, nodes, vars and params are written in lower case with digits and underscores, beginning with a letter; "
-        "blocks in CamelCase; symbolic axes begin with an upper-case letter. Names of nodes are the paths of weights in "
-        "checkpoints, so they hold no dots, blanks or dashes.",
-        _model("  feed-forward: {type: ffn, hidden: 256}\n"),
-        _model("  feed_forward: {type: ffn, hidden: 256}\n"),
+        "Inputs, nodes, vars and params are written in lower case with digits and underscores, beginning with a "
+        "letter; blocks in CamelCase; symbolic axes begin with an upper-case letter. Names of nodes are the paths of "
+        "weights in checkpoints, so they hold no dots, blanks or dashes.",
+        _model("  ffn: {type: ffn, hidden: 256}\n", "vars: {feed-forward: 256}\n"),
+        _model("  ffn: {type: ffn, hidden: =feed_forward}\n", "vars: {feed_forward: 256}\n"),
     ),
     "bad-option": Code(
         "a value that an option does not accept",
@@ -86,8 +86,8 @@ CODES: dict[str, Code] = {
     "cut-expression": Code(
         "YAML ended an expression early",
         "Inside `{ }` and `[ ]` a comma or a bracket ends an unquoted text, and ` #` begins a comment everywhere: YAML "
-        "reads `{hidden: =min(256, 4*width)}` as two entries. Put such an expression in quotes. At the end of a line of "
-        "its own an expression needs quotes only for `: ` and ` #`.",
+        "reads `{hidden: =min(256, 4*width)}` as two entries. Put such an expression in quotes. At the end of a line "
+        "of its own an expression needs quotes only for `: ` and ` #`.",
         _model("  ffn: {type: ffn, hidden: =min(256, 4*width)}\n", "vars: {width: 64}\n"),
         _model('  ffn: {type: ffn, hidden: "=min(256, 4*width)"}\n', "vars: {width: 64}\n"),
     ),
@@ -151,8 +151,8 @@ CODES: dict[str, Code] = {
     ),
     "extends": Code(
         "an `extends` that cannot be followed",
-        "`extends` takes a preset's name, a path relative to the file that it stands in, or a list of these. Paths lead "
-        "to regular files in the folder of the spec.",
+        "`extends` takes a preset's name, a path relative to the file that it stands in, or a list of these. Paths "
+        "lead to regular files in the folder of the spec.",
         "blockgraph: 1\nextends: 5\n",
         "extends: gpt2",
     ),
@@ -180,7 +180,7 @@ CODES: dict[str, Code] = {
         "an `init:` rule that cannot be used",
         "`init:` maps globs over the paths of weights to how they start: normal, zeros, ones, xavier_uniform, "
         "xavier_normal, kaiming_uniform, kaiming_normal, trunc_normal. The first glob that matches wins.",
-        _model(_FFN, 'init: {"*.weight": ons}\n'),
+        _model(_FFN, 'init: {"*.weight": null}\n'),
         _model(_FFN, 'init: {"*.weight": ones}\n'),
     ),
     "later-node": Code(
@@ -221,7 +221,10 @@ CODES: dict[str, Code] = {
         "Only the first port takes the node before by itself; `?` ports may stay open; every other one is bound with "
         "`in: [a, b]` or `in: {port: a}`.",
         _model("  same: equal\n"),
-        _model("  same: {type: equal, in: [tokens, tokens]}\n  attn: {type: attention, heads: 4, in: {query: embed, mask: same}}\n"),
+        _model(
+            "  same: {type: equal, in: [tokens, tokens]}\n"
+            "  attn: {type: attention, heads: 4, in: {query: embed, mask: same}}\n"
+        ),
     ),
     "missing-space": Code(
         "a colon without the space after it",
@@ -246,8 +249,8 @@ CODES: dict[str, Code] = {
     ),
     "plugin": Code(
         "a plugin that cannot be used",
-        "`--plugin my_blocks.py` reads block types from a Python file. Each is a `BlockType` with options, ports, rules "
-        "and a module; a type's name is not one of the built-in ones.",
+        "`--plugin my_blocks.py` reads block types from a Python file. Each is a `BlockType` with options, ports, "
+        "rules and a module; a type's name is not one of the built-in ones.",
         "blockgraph validate model.yaml --plugin my_blocks.txt",
         "blockgraph validate model.yaml --plugin my_blocks.py",
     ),
@@ -260,23 +263,23 @@ CODES: dict[str, Code] = {
     ),
     "repeat": Code(
         "a `repeat` that cannot be",
-        "`repeat` is a whole number from 0 on. The first output of each copy feeds the first input of the next, so both "
-        "have the same shape.",
-        _model("  layers: {type: Layer, repeat: -1}\n", _LAYER),
+        "`repeat` is a whole number from 0 on. The first output of each copy feeds the first input of the next, so "
+        "both have the same shape.",
+        _model("  layers: {type: Layer, repeat: =0 - 1}\n", _LAYER),
         _model("  layers: {type: Layer, repeat: 2}\n", _LAYER),
     ),
     "reserved-name": Code(
         "a name that is taken",
-        "`layer` counts repetitions; `type in if repeat copies share tie label about recompute` belong to every node and "
-        "cannot be params; nodes cannot be named like what every PyTorch module has (`forward`, `train`, `half`, …); "
-        "inputs are not named `state` or `…_mask`, since models are called with these.",
+        "`layer` counts repetitions; `type in if repeat copies share tie label about recompute` belong to every node "
+        "and cannot be params; nodes cannot be named like what every PyTorch module has (`forward`, `train`, `half`, "
+        "…); inputs are not named `state` or `…_mask`, since models are called with these.",
         _model("  forward: {type: ffn, hidden: 256}\n"),
         _model(_FFN),
     ),
     "set": Code(
         "a `--set` that cannot be applied",
-        "`--set path.to.key=value` overrides one value; the value is read as YAML. The path leads through keys that are "
-        "there.",
+        "`--set path.to.key=value` overrides one value; the value is read as YAML. The path leads through keys that "
+        "are there.",
         "blockgraph show gpt2 --set vars.layers",
         "blockgraph show gpt2 --set vars.layers=4",
     ),
@@ -289,8 +292,8 @@ CODES: dict[str, Code] = {
     ),
     "share": Code(
         "a `share` that cannot be",
-        "`share: node` calls an earlier node of the same block again, with its weights and options. It stands instead of "
-        "`type`, and only `in`, `if`, `label` and `about` may differ.",
+        "`share: node` calls an earlier node of the same block again, with its weights and options. It stands instead "
+        "of `type`, and only `in`, `if`, `label` and `about` may differ.",
         _model("  ffn: {type: ffn, hidden: 256}\n  again: {share: ffn, hidden: 128}\n"),
         _model("  ffn: {type: ffn, hidden: 256}\n  again: {share: ffn}\n"),
     ),
@@ -303,8 +306,8 @@ CODES: dict[str, Code] = {
     ),
     "tie": Code(
         "a `tie` that cannot be",
-        "`tie: node` on a linear uses the matrix of an embedding as its weight: the embedding is an earlier node of the "
-        "same block, its width is the linear's input width, and its number of rows the linear's width.",
+        "`tie: node` on a linear uses the matrix of an embedding as its weight: the embedding is an earlier node of "
+        "the same block, its width is the linear's input width, and its number of rows the linear's width.",
         _model("  ffn: {type: ffn, hidden: 256}\n  logits: {type: linear, tie: ffn}\n"),
         _model("  ffn: {type: ffn, hidden: 256}\n  logits: {type: linear, tie: embed}\n"),
     ),
@@ -335,8 +338,8 @@ CODES: dict[str, Code] = {
     ),
     "train": Code(
         "a `train:` section that does not fit",
-        "The section has one of `steps` and `epochs`; the task needs inputs and an output of its kind; paths are relative "
-        "to the file.",
+        "The section has one of `steps` and `epochs`; the task needs inputs and an output of its kind; paths are "
+        "relative to the file.",
         "train: {task: causal_lm, steps: 100, epochs: 3}",
         "train: {task: causal_lm, steps: 100}",
     ),
@@ -376,7 +379,8 @@ CODES: dict[str, Code] = {
     ),
     "unknown-port": Code(
         "an input port that this type does not have",
-        "`in: {port: reference}` names ports: those of the type (`blockgraph blocks TYPE`), or the `inputs` of your block.",
+        "`in: {port: reference}` names ports: those of the type (`blockgraph blocks TYPE`), or the `inputs` of your "
+        "block.",
         _model("  attn: {type: attention, heads: 4, in: {keys: embed}}\n"),
         _model("  attn: {type: attention, heads: 4, in: {key: embed}}\n"),
     ),
@@ -389,8 +393,8 @@ CODES: dict[str, Code] = {
     ),
     "unused-var": Code(
         "a variable that nothing reads",
-        "A warning: the model is built. A var that changes nothing is usually a misspelt one or a left-over. A var that "
-        "is null says nothing, so that a file can name what others that extend it may set.",
+        "A warning: the model is built. A var that changes nothing is usually a misspelt one or a left-over. A var "
+        "that is null says nothing, so that a file can name what others that extend it may set.",
         _model(_FFN, "vars: {hiden: 256}\n"),
         _model("  ffn: {type: ffn, hidden: =hidden}\n", "vars: {hidden: 256}\n"),
     ),

@@ -10,73 +10,34 @@ import ast
 import keyword
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from blockgraph.specs.arithmetic import (
-    COMPARISONS,
-    FUNCTIONS,
-    OPERATORS,
-    OperandError,
-    bounded,
-    kind,
-    negative,
-    positive,
+from blockgraph.specs.arithmetic import COMPARISONS, FUNCTIONS, OPERATORS, OperandError, bounded
+from blockgraph.specs.computing import (
+    UNARY,
+    WORDS,
+    ExpressionError,
+    Lenient,
+    Path,
+    Scope,
+    Selectable,
+    compute,
+    name_of,
+    place,
 )
 from blockgraph.specs.suggest import did_you_mean
+
+__all__ = ["Expression", "ExpressionError", "Lenient", "Selectable", "evaluate", "is_expression", "parse"]
 
 LONGEST = 200  # characters
 DEEPEST = 100  # operators inside operators
 
-Scope = Mapping[str, Any]
-Path = tuple[str | int, ...]
-
-_WORDS = {"true": True, "false": False, "null": None}
 _NOT_OURS = {"True": "true", "False": "false", "None": "null", "is": "==", "&&": "and", "||": "or"}
 _ALLOWED = frozenset({"if", "else", "and", "or", "not", "in"})
 _LEXEME = re.compile(r"\"[^\"]*\"|'[^']*'|[A-Za-z_]\w*|&&|\|\||!(?!=)")
-
-
-class ExpressionError(ValueError):
-    """An expression that cannot be read or computed.
-
-    `offset` and `length` say where in the text as it was given (its `=` counts); `code` is `expression` or
-    `unknown-name`; `path` leads from the value that `evaluate` was given to the expression inside it.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        help: str | None = None,
-        offset: int = 0,
-        length: int = 1,
-        code: str = "expression",
-        path: Path = (),
-    ) -> None:
-        self.message, self.help, self.offset, self.length, self.code, self.path = (
-            message,
-            help,
-            offset,
-            length,
-            code,
-            path,
-        )
-        super().__init__(message)
-
-
-@runtime_checkable
-class Selectable(Protocol):
-    """An object that expressions select from, such as a node in wiring: `down[2]`, `encoder.final`."""
-
-    def item(self, index: int) -> Any: ...
-
-    def member(self, name: str) -> Any: ...
-
-
-class Lenient(dict[str, Any]):
-    """A mapping whose missing keys are null (a published checkpoint's `config.json`), also in the mappings inside it."""
 
 
 def is_expression(value: Any) -> bool:
@@ -95,7 +56,7 @@ class Expression:
     def evaluate(self, scope: Scope) -> Any:
         """The value in `scope`. Raises `ExpressionError`."""
         try:
-            return _value(self.tree, scope)
+            return compute(self.tree, scope)
         except ExpressionError as error:
             error.offset += self.start
             raise
@@ -211,7 +172,7 @@ def _checked(tree: ast.expr) -> Iterator[str]:
             _allow(node)
             if isinstance(node, ast.Call):
                 functions.add(id(node.func))
-            elif isinstance(node, ast.Name) and id(node) not in functions and node.id not in _WORDS:
+            elif isinstance(node, ast.Name) and id(node) not in functions and node.id not in WORDS:
                 yield node.id
         level = [child for node in level for child in ast.iter_child_nodes(node)]
     if level:
@@ -234,13 +195,13 @@ _PLAIN_NODES = (
 
 def _allow(node: ast.AST) -> None:
     if isinstance(node, _PLAIN_NODES) or (
-        isinstance(node, (ast.operator, ast.cmpop)) and _name(node) in {*OPERATORS, *COMPARISONS}
+        isinstance(node, (ast.operator, ast.cmpop)) and name_of(node) in {*OPERATORS, *COMPARISONS}
     ):
         return
     if isinstance(node, (ast.BinOp, ast.Compare, ast.UnaryOp)):
         operators = node.ops if isinstance(node, ast.Compare) else [node.op]
         for operator in operators:
-            if not (_name(operator) in OPERATORS or _name(operator) in COMPARISONS or _name(operator) in _UNARY):
+            if not (name_of(operator) in OPERATORS or name_of(operator) in COMPARISONS or name_of(operator) in UNARY):
                 raise _refused(
                     node, "this operator is not part of expressions", "there are + - * / // % ** and comparisons"
                 )
@@ -252,7 +213,7 @@ def _allow(node: ast.AST) -> None:
         if isinstance(node.slice, (ast.Slice, ast.Tuple)):
             raise _refused(node.slice, "an index is one number or key", "write x[i]")
     else:
-        raise _refused(node, f"{_WHAT.get(_name(node), 'this')} cannot stand in an expression", None)
+        raise _refused(node, f"{_WHAT.get(name_of(node), 'this')} cannot stand in an expression", None)
 
 
 def _allow_call(node: ast.Call) -> None:
@@ -285,22 +246,10 @@ _WHAT = {
     "NamedExpr": "':='",
     "Starred": "'*'",
 }
-_UNARY: dict[str, Callable[[Any], Any]] = {"USub": negative, "UAdd": positive, "Not": lambda value: not value}
-
-
-def _name(node: ast.AST) -> str:
-    return type(node).__name__
 
 
 def _column(body: str, place: tuple[int, int]) -> int:
     return min(max(place[1], 0), max(len(body) - 1, 0)) if place[0] == 1 else 0
-
-
-def _place(node: ast.AST) -> tuple[int, int]:
-    """Offset and length in the text that was parsed."""
-    start = int(getattr(node, "col_offset", 0))
-    end = int(getattr(node, "end_col_offset", None) or start + 1)
-    return start, max(end - start, 1)
 
 
 def _in_characters(tree: ast.expr, body: str) -> ast.expr:
@@ -314,144 +263,4 @@ def _in_characters(tree: ast.expr, body: str) -> ast.expr:
 
 
 def _refused(node: ast.AST, message: str, help: str | None) -> ExpressionError:
-    return ExpressionError(message, help, *_place(node))
-
-
-# computing
-
-
-_MAKING = (ast.BinOp, ast.UnaryOp, ast.List, ast.Call)  # what makes new values; all others hand on what is there
-
-
-def _value(node: ast.AST, scope: Scope) -> Any:
-    try:
-        found = _COMPUTE[type(node)](node, scope)
-        return bounded(found) if isinstance(node, _MAKING) else found
-    except ExpressionError:
-        raise
-    except OperandError as error:
-        raise ExpressionError(error.message, error.help, *_place(node)) from None
-    except ZeroDivisionError:
-        raise ExpressionError("a division by zero", None, *_place(node)) from None
-    except (ArithmeticError, ValueError, TypeError) as error:
-        raise ExpressionError(f"this has no value: {_said(error)}", None, *_place(node)) from None
-
-
-def _said(error: Exception) -> str:
-    return "the result is too large" if isinstance(error, OverflowError) else str(error)[:80]
-
-
-def _constant(node: ast.Constant, scope: Scope) -> Any:
-    return node.value
-
-
-def _list(node: ast.List, scope: Scope) -> list[Any]:
-    return [_value(item, scope) for item in node.elts]
-
-
-def _name_value(node: ast.Name, scope: Scope) -> Any:
-    if node.id in _WORDS:
-        return _WORDS[node.id]
-    try:
-        return scope[node.id]
-    except KeyError:
-        help = did_you_mean(node.id, scope) or known("known here", scope)
-        raise ExpressionError(f"there is no '{node.id}' here", help, *_place(node), code="unknown-name") from None
-
-
-def known(intro: str, names: Mapping[str, Any]) -> str:
-    """`known here: a, b, c`, at most ten of them."""
-    found = [str(name)[:40] for name in list(names)[:11]]
-    return f"{intro}: {', '.join(found[:10])}{', …' if len(found) > 10 else ''}" if found else "there are no names here"
-
-
-def _binary(node: ast.BinOp, scope: Scope) -> Any:
-    return OPERATORS[_name(node.op)](_value(node.left, scope), _value(node.right, scope))
-
-
-def _unary(node: ast.UnaryOp, scope: Scope) -> Any:
-    return _UNARY[_name(node.op)](_value(node.operand, scope))
-
-
-def _bool(node: ast.BoolOp, scope: Scope) -> Any:
-    """The operand that decides, as in Python: `a or b` is `a` if that is something."""
-    stop = isinstance(node.op, ast.Or)
-    found: Any = None
-    for operand in node.values:
-        found = _value(operand, scope)
-        if bool(found) is stop:
-            return found
-    return found
-
-
-def _compare(node: ast.Compare, scope: Scope) -> bool:
-    left = _value(node.left, scope)
-    for operator, operand in zip(node.ops, node.comparators, strict=True):
-        right = _value(operand, scope)
-        if not COMPARISONS[_name(operator)](left, right):
-            return False
-        left = right
-    return True
-
-
-def _choice(node: ast.IfExp, scope: Scope) -> Any:
-    return _value(node.body if _value(node.test, scope) else node.orelse, scope)
-
-
-def _call(node: ast.Call, scope: Scope) -> Any:
-    assert isinstance(node.func, ast.Name)  # `_allow_call` saw to it
-    return FUNCTIONS[node.func.id](*[_value(argument, scope) for argument in node.args])
-
-
-def _item(node: ast.Subscript, scope: Scope) -> Any:
-    found, index = _value(node.value, scope), _value(node.slice, scope)
-    if isinstance(found, Mapping):
-        return _member(found, index)
-    if isinstance(index, bool) or not isinstance(index, int):
-        raise OperandError(
-            f"an index is a whole number, not {kind(index)}", "divide with '//'" if isinstance(index, float) else None
-        )
-    if isinstance(found, (list, tuple)):
-        if not -len(found) <= index < len(found):
-            raise OperandError(f"there is no item {index} in a list of {len(found)}")
-        return found[index]
-    if isinstance(found, Selectable):
-        return found.item(index)
-    raise OperandError(f"{kind(found)} has no items")
-
-
-def _attribute(node: ast.Attribute, scope: Scope) -> Any:
-    found = _value(node.value, scope)
-    if isinstance(found, Mapping):
-        return _member(found, node.attr)
-    if isinstance(found, Selectable):
-        return found.member(node.attr)
-    raise OperandError(
-        f"{kind(found)} has no '{node.attr}'", "test for null first: '… if … else null'" if found is None else None
-    )
-
-
-def _member(found: Mapping[str, Any], name: Any) -> Any:
-    if not isinstance(name, str):
-        raise OperandError(f"a key is a text, not {kind(name)}")
-    if isinstance(found, Lenient):
-        value = found.get(name)
-        return Lenient(value) if isinstance(value, dict) else value
-    if name in found:
-        return found[name]
-    raise OperandError(f"the mapping has no '{name}'", did_you_mean(name, found) or known("it has", found))
-
-
-_COMPUTE: dict[type[ast.AST], Callable[[Any, Scope], Any]] = {
-    ast.Constant: _constant,
-    ast.List: _list,
-    ast.Name: _name_value,
-    ast.BinOp: _binary,
-    ast.UnaryOp: _unary,
-    ast.BoolOp: _bool,
-    ast.Compare: _compare,
-    ast.IfExp: _choice,
-    ast.Call: _call,
-    ast.Subscript: _item,
-    ast.Attribute: _attribute,
-}
+    return ExpressionError(message, help, *place(node))

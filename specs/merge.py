@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from blockgraph.specs.tree import Entry, Mapping, Scalar, Sequence, Tree
+from blockgraph.specs.places import Span
+from blockgraph.specs.tree import Entry, Mapping, Scalar, Sequence, Tree, find, locate
 
 Path: TypeAlias = tuple[str, ...]
 Join: TypeAlias = Callable[[Tree, Tree, Path], Tree]
@@ -155,6 +156,13 @@ def spelled(tree: Tree, key: str) -> Tree:
     if isinstance(tree, Sequence) and key == "type":
         return tree
     return Mapping({key: Entry(Scalar(key, key, "", tree.span), tree)}, tree.span)
+
+
+def place_in(tree: Tree, path: tuple[str | int, ...], key: bool = False) -> Span:
+    """The place of a value or its key, as `locate`; the `type` of a short form (`ffn: ffn`) is its text."""
+    if path and path[-1] == "type" and isinstance(find(tree, path[:-1]), Scalar):
+        return locate(tree, path[:-1])
+    return locate(tree, path, key=key)
 
 
 def _kind(mapping: Mapping, default: str) -> tuple[object, ...]:

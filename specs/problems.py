@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from blockgraph.specs.diagnostics import Diagnostics
 from blockgraph.specs.expressions import ExpressionError, is_expression
 from blockgraph.specs.places import Span
-from blockgraph.specs.suggest import did_you_mean
+from blockgraph.specs.suggest import closest, did_you_mean
 from blockgraph.specs.tree import Scalar, Tree, find, inside, locate
 
 if TYPE_CHECKING:
@@ -72,10 +72,21 @@ def from_pydantic(
     `place` gives the span of a path in `data`; `model` is what `data` was validated against (for did-you-mean); `what`
     names the whole in sentences (`ffn`, `train`); `kind` tells whether its parts are options or keys.
     """
-    for found in error.errors(include_url=False):
+    for found in _roots(error):
         path = real_path(found["loc"], found["input"], data, missing=found["type"] == "missing")
         code, message, help, on_key = _problem(found, path, model, what, kind)
         diagnostics.error(code, message, place(path, on_key), help=help, context=context)
+
+
+def _roots(error: ValidationError) -> list[Any]:
+    """The errors, but for a missing key that a misspelt one beside it stands for."""
+    found = error.errors(include_url=False)
+    unknown = [e["loc"] for e in found if e["type"] == "extra_forbidden"]
+
+    def misspelt(missing: Any) -> bool:
+        return any(loc[:-1] == missing[:-1] and closest(str(loc[-1]), [str(missing[-1])]) for loc in unknown)
+
+    return [e for e in found if e["type"] != "missing" or not misspelt(e["loc"])]
 
 
 def report_options(
@@ -87,7 +98,7 @@ def report_options(
     diagnostics: Diagnostics,
     context: str | None = None,
 ) -> None:
-    """Reports what is wrong with a node's evaluated options `data`, at the node or at the `defaults:` they come from."""
+    """Reports what is wrong with a node's evaluated options `data`, at the node or the `defaults:` they come from."""
     from blockgraph.specs.registry import resolve
 
     node_path = tuple(node_path)

@@ -49,22 +49,19 @@ def read_file(path: Path, diagnostics: Diagnostics, extended_by: Span | None = N
 
 
 def _decode(name: str, data: bytes, diagnostics: Diagnostics, extended_by: Span | None) -> Source | None:
+    cut = len(data) > MAX_BYTES
     try:
-        text = data[:MAX_BYTES].decode("utf-8-sig") if len(data) > MAX_BYTES else data.decode("utf-8-sig")
-        source = Source(name, text, extended_by)
-        if len(data) > MAX_BYTES:
-            return _too_large(source, diagnostics)
-        return source
+        text = data.decode("utf-8", "replace" if cut else "strict").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        if len(data) > MAX_BYTES and error.start > MAX_BYTES - 4:
-            return _too_large(Source(name, "", extended_by), diagnostics)
-        source = Source(name, data.decode("utf-8-sig", "replace"), extended_by)
-        before = data[: error.start].decode("utf-8-sig", "replace")
-        help = "save the file as UTF-8"
-        diagnostics.error(
-            "encoding", f"byte 0x{data[error.start]:02x} is not UTF-8", _spot(source, len(before)), help=help
-        )
+        source = Source(name, data.decode("utf-8", "replace").removeprefix("\ufeff"), extended_by)
+        place = _spot(source, len(data[: error.start].decode("utf-8").removeprefix("\ufeff")))
+        message = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        diagnostics.error("encoding", message, place, help="save the file as UTF-8")
         return None
+    source = Source(name, text, extended_by)
+    if cut:
+        _too_large(source, diagnostics)
+    return None if cut else source
 
 
 def _too_large(source: Source, diagnostics: Diagnostics) -> None:
@@ -88,7 +85,8 @@ def read(source: Source, diagnostics: Diagnostics) -> Mapping | None:
     if source.text.startswith("\ufeff"):
         source = replace(source, text=source.text[1:])
     if len(source.text) > MAX_BYTES or len(source.text.encode("utf-8", "replace")) > MAX_BYTES:
-        return _too_large(source, diagnostics)
+        _too_large(source, diagnostics)
+        return None
     strange = _UNPRINTABLE.search(source.text)
     if strange:
         message = f"the character U+{ord(strange[0]):04X} cannot stand in a YAML file"
@@ -102,7 +100,7 @@ def read(source: Source, diagnostics: Diagnostics) -> Mapping | None:
 def _root(tree: Tree | None, source: Source, diagnostics: Diagnostics) -> Mapping | None:
     if tree is None or isinstance(tree, Mapping):
         return tree
-    if isinstance(tree, Scalar) and tree.value is None:
+    if isinstance(tree, Scalar) and tree.text in ("", "~", "null", "Null", "NULL") and not tree.style:
         return Mapping({}, tree.span)
     what = "a list" if isinstance(tree, Sequence) else "a single text"
     if not any(found.span and found.span.source is source for found in diagnostics):  # `width:512` is explained already
@@ -147,13 +145,18 @@ class _Reader:
         except _RefusedError:
             return None
         except yaml.MarkedYAMLError as error:
-            refused = refusal(error, self.source, self.last, self._bracket())
-            self.diagnostics.error(refused.code, refused.message, refused.span, help=refused.help)
+            self._syntax(error)
             return None
         except (yaml.YAMLError, ValueError, MemoryError, RecursionError):
             self.diagnostics.error("yaml-syntax", "this cannot be read as YAML", Span(self.source, 1, 1, 1, 1))
             return None
         return self.root if self.root is not None else empty
+
+    def _syntax(self, error: yaml.MarkedYAMLError) -> None:
+        """Reports YAML's error, unless it is about the rest of an expression that was reported as cut."""
+        refused = refusal(error, self.source, self.last, self._bracket())
+        if self.cut is None or self.cut[1].line != refused.span.line:
+            self.diagnostics.error(refused.code, refused.message, refused.span, help=refused.help)
 
     def _events(self) -> Iterator[Any]:
         documents = 0

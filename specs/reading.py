@@ -10,12 +10,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from blockgraph.specs.diagnostics import Diagnostics
 from blockgraph.specs.expressions import ExpressionError, evaluate, is_expression, parse
+from blockgraph.specs.merge import place_in
 from blockgraph.specs.places import Span
 from blockgraph.specs.problems import Path, from_expression, from_pydantic
 from blockgraph.specs.registry import BlockType
 from blockgraph.specs.suggest import did_you_mean
 from blockgraph.specs.tree import Mapping as MappingTree
-from blockgraph.specs.tree import Scalar, Sequence, Tree, find, locate, plain
+from blockgraph.specs.tree import Scalar, Sequence, Tree, find, plain
 
 MOST_HINTS = 50
 
@@ -32,13 +33,13 @@ class Reading:
     hints: int = 0
 
     def place(self, path: Path, key: bool = False) -> Span:
-        return locate(self.tree, path, key=key)
+        return place_in(self.tree, path, key)
 
     def error(self, code: str, message: str, path: Path, *, key: bool = False, help: str | None = None) -> None:
         self.diagnostics.error(code, message, self.place(path, key), help=help)
 
     def meant(self, word: str, words: Iterable[str]) -> str | None:
-        """`did you mean 'hidden'?`: for the first mistakes only, since looking for words costs more than all the rest."""
+        """`did you mean 'hidden'?`: for the first mistakes only, since looking for words is the costliest of all."""
         self.hints += 1
         return did_you_mean(word, words) if self.hints <= MOST_HINTS else None
 

@@ -190,6 +190,6 @@ def _annotation(diagnostic: Diagnostic) -> str:
 
 
 def _escaped(text: str, more: str = "") -> str:
-    """Percent escapes for what ends a workflow command or one of its properties; what does not print is shown escaped."""
+    """Percent escapes for what would end a workflow command or one of its properties."""
     lines = "\n".join(map(printable, text.split("\n")))
     return "".join(f"%{ord(c):02X}" if c in "%\r\n" + more else c for c in lines)

@@ -28,7 +28,9 @@ _TEXT: Final = {"type": "string"}
 _EXPRESSION: Final = {"$ref": "#/$defs/expression"}
 _NAME: Final = {"pattern": "^[a-z][a-z0-9_]*$"}
 _PATHS: Final[list[Schema]] = [_TEXT, {"type": "array", "items": _TEXT}]
-_SHORT: Final[dict[str, list[Schema]]] = {  # short forms: `attn.out` stands for `{to: attn.out}`, `bias: false` for a false on every side
+_SHORT: Final[
+    dict[str, list[Schema]]
+] = {  # short forms: `attn.out` stands for `{to: attn.out}`, `bias: false` for a false on every side
     "TensorRule": _PATHS,
     "InputRule": _PATHS,
     "ProjectionBias": [{"type": "boolean"}],

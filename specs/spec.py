@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from blockgraph.specs.merge import place_in
 from blockgraph.specs.places import Source, Span
 from blockgraph.specs.registry import BlockType
 from blockgraph.specs.tree import Mapping as MappingTree
-from blockgraph.specs.tree import find, locate
+from blockgraph.specs.tree import find
 
 if TYPE_CHECKING:
     from blockgraph.specs.huggingface import HuggingFace
@@ -121,7 +122,7 @@ class Spec:
 
     def place(self, *path: str | int, key: bool = False) -> Span:
         """Where the value at `path` (or its key) is written; the nearest thing around it where it is not."""
-        return locate(self.tree, path, key=key)
+        return place_in(self.tree, path, key)
 
     def written(self, *path: str | int) -> bool:
         return find(self.tree, path) is not None

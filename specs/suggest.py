@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-LONGEST = 64  # comparing costs the product of the lengths; no name is that long
-MOST = 500
+LONGEST = 40  # comparing costs the product of the lengths; no name is that long
+MOST = 200
 
 
 def closest(word: str, words: Iterable[str]) -> str | None:
@@ -18,9 +18,21 @@ def closest(word: str, words: Iterable[str]) -> str | None:
     alike = [known_word for known_word in known if _folded(known_word) == folded]
     if alike:
         return alike[0]
-    scored = [(difflib.SequenceMatcher(None, folded, _folded(known_word)).ratio(), known_word) for known_word in known]
-    best = max(scored, key=lambda pair: pair[0], default=(0.0, ""))
-    return best[1] if best[0] >= _least(folded) else None
+    return _most_alike(folded, known)
+
+
+def _most_alike(folded: str, known: list[str]) -> str | None:
+    """Cheap upper bounds of the likeness come first, since one file can have hundreds of unknown words."""
+    matcher = difflib.SequenceMatcher(None, "", folded, autojunk=False)
+    best, most = None, _least(folded)
+    for candidate in known:
+        matcher.set_seq1(_folded(candidate))
+        if matcher.real_quick_ratio() < most or matcher.quick_ratio() < most:
+            continue
+        ratio = matcher.ratio()
+        if ratio > most or (ratio == most and best is None):
+            best, most = candidate, ratio
+    return best
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str | None:

@@ -190,7 +190,7 @@ def _sentence(error: Any, source: Source, line: int, column: int) -> Refusal:
         if re.search(pattern, said):
             opened = error.context_mark
             bracket = "{" in message or "[" in message
-            if opened and ("quote" in message or (bracket and opened.line + 1 < line)):
+            if opened and ("never closed" in message or (bracket and opened.line + 1 < line)):
                 line, column = opened.line + 1, opened.column + 1  # the bracket or quote to blame
             return Refusal("yaml-syntax", message, _spot(source, line, column), help)
     return Refusal(

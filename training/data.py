@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,17 +89,18 @@ class Windows:
             return generator.integers(0, len(self.ids) - self.length, self.size)
         first = (step * self.accumulate + part) * self.size
         places = np.arange(first, first + self.size)
+        epochs, places = places // self.count, places % self.count
+        orders = {epoch: epoch_order(self.seed, epoch, self.count) for epoch in set(epochs.tolist())}
         return (
-            np.array([self._order(int(place) // self.count)[int(place) % self.count] for place in places]) * self.length
+            np.array([orders[epoch][place] for epoch, place in zip(epochs.tolist(), places.tolist(), strict=True)])
+            * self.length
         )
 
-    def _order(self, epoch: int) -> Ids:
-        kept = self.__dict__.get("_kept")
-        if kept is None or kept[0] != epoch:
-            kept = (epoch, np.random.default_rng((self.seed, epoch)).permutation(self.count))
-            self.__dict__["_kept"] = kept  # a cache: the value follows from `seed` and `epoch`
-        order: Ids = kept[1]
-        return order
+
+@lru_cache(maxsize=2)
+def epoch_order(seed: int, epoch: int, count: int) -> Ids:
+    """The order in which an epoch sees its `count` windows."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def whole(ids: Ids, size: int, length: int) -> Iterator[Pair]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 ORIGIN = "the Python language reference in pydoc_data.topics (PSF licence)"
-EVERY = 20  # every 20th topic is for validation
+EVERY = 20  # every 20th topic, from the first, is for validation
 LONG = 60  # shorter paragraphs (titles, code of one line) may repeat
 REPLACED = {"–": "-", "—": "--", "‘": "'", "’": "'", "“": '"', "”": '"', "…": "...", "ß": "ss", "\t": "    "}
 
@@ -25,7 +25,7 @@ def demo_text() -> tuple[str, str]:
     for number, name in enumerate(sorted(topics)):
         text = _without_repeats(_cleaned(topics[name]), seen)
         if text:
-            (valid if number % EVERY == EVERY // 2 else train).append(text)
+            (valid if number % EVERY == 0 else train).append(text)
     return "\n\n\n".join(train) + "\n", "\n\n\n".join(valid) + "\n"
 
 

@@ -207,9 +207,7 @@ class Trainer:
         if scaler is not None:
             for optimizer in self.optimizers.all:
                 scaler.unscale_(optimizer)
-        clip = self.settings.clip
-        norm = nn.utils.clip_grad_norm_(self.optimizers.leaves, clip) if clip is not None else None
-        value, size = torch.stack([loss, norm]).tolist() if norm is not None else (loss.item(), 0.0)
+        value, size = torch.stack([loss, self._clipped_norm()]).tolist()
         self._check_finite(value, size if scaler is None else 0.0, n)  # fp16's scaler skips such a step by itself
         if scaler is None:
             self.optimizers.step()
@@ -221,6 +219,13 @@ class Trainer:
         self.progress.loss_sum += value
         self.progress.loss_count += 1
         self.reporter.step(n + 1, value, self.optimizers.lr)
+
+    def _clipped_norm(self) -> torch.Tensor:
+        """The norm of all gradients before they are clipped to at most `clip`."""
+        leaves, clip = self.optimizers.leaves, self.settings.clip
+        if clip is not None:
+            return nn.utils.clip_grad_norm_(leaves, clip)
+        return nn.utils.get_total_norm([leaf.grad for leaf in leaves if leaf.grad is not None])
 
     def _check_finite(self, loss: float, norm: float, n: int) -> None:
         if math.isfinite(loss) and math.isfinite(norm):

@@ -74,7 +74,7 @@ def draw_losses(records: list[Record], path: Path, title: str) -> None:
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     _plot(axes, records)
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture)  # type: ignore[no-untyped-call]
     write_whole(path, picture.getvalue())

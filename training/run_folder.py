@@ -8,13 +8,16 @@ import json
 import os
 import platform
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
 from typing import IO, Any, Self
 
+from blockgraph.running.manifests import MANIFEST, digest, manifest_text, step_folders, verify
 from blockgraph.running.runs import CHECKPOINTS, SPEC, TOKENIZER
 from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
+from blockgraph.specs.diagnostics import BlockgraphError
 from blockgraph.training.data import Ids, encode_to, map_ids
 from blockgraph.training.errors import TrainError
 from blockgraph.training.files import folder_aside, restore_replaced, sweep, write_whole
@@ -44,16 +47,21 @@ README = """\
 | `environment.json` | which versions and machine trained it, one entry per session |
 
     blockgraph generate {folder} --prompt "Once"
-    blockgraph train SPEC --out {folder} --resume
+    blockgraph train {folder}/spec.yaml --out {folder} --resume
 """
 
 
 class RunFolder:
-    """An open run folder; nobody else can train in it until it is closed."""
+    """An open run folder; nobody else can train in it until it is closed.
+
+    `fresh`: nothing had been begun in it. Such a one vanishes again where the training is refused before its first
+    checkpoint, so that the same command works once the reason is mended.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = _lock(path / LOCK)
+        self.fresh = not (path / SPEC).exists()
 
     @property
     def checkpoints(self) -> Path:
@@ -69,13 +77,19 @@ class RunFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        refused = isinstance(error, BlockgraphError) and error.exit_code == BlockgraphError.exit_code
         self.close()
+        if refused and self.fresh and not step_folders(self.checkpoints):
+            shutil.rmtree(self.path, ignore_errors=True)
 
     # the spec
 
     def begin(self, spec_text: str, name: str) -> None:
-        """Writes what stays the same: the spec and a page that explains the folder."""
+        """Writes what stays the same: the spec and a page that explains the folder. Raises `TrainError` where another
+        process was quicker."""
+        if not self.fresh:
+            raise TrainError(f"--out: {self.path} holds a run: go on with --resume, or name another folder")
         sweep(self.path)
         self.checkpoints.mkdir(exist_ok=True)
         write_whole(self.path / SPEC, spec_text)
@@ -93,7 +107,7 @@ class RunFolder:
 
     # tokenizer and data
 
-    def write_data(self, texts: Texts, tokenizer: Tokenizer, *, folder: Path | None, given: Path | None) -> None:
+    def write_data(self, texts: Texts, tokenizer: Tokenizer, *, folder: Path, given: Path | None) -> None:
         """Encodes both texts once. The folder `data` appears when it is complete. `folder` and `given` say where they
         came from, for resuming."""
         write_whole(self.path / TOKENIZER, tokenizer.to_json())
@@ -102,6 +116,7 @@ class RunFolder:
             values = (texts.sha256, self._tokenizer_sha256(), texts.origin, _absolute(folder), _absolute(given), sizes)
             facts = dict(zip(FACTS, values, strict=True))
             write_whole(aside / "data.json", json.dumps(facts, indent=2) + "\n")
+            write_whole(aside / MANIFEST, manifest_text(0, {path.name: digest(path) for path in aside.iterdir()}))
 
     @property
     def has_data(self) -> bool:
@@ -109,7 +124,8 @@ class RunFolder:
         return (self.path / DATA / "data.json").is_file() and (self.path / TOKENIZER).is_file()
 
     def check_data(self, texts: Texts) -> None:
-        """Raises `TrainError` where text or tokenizer is not what the run was begun with."""
+        """Raises `TrainError` where text or tokenizer is not what the run was begun with, `DamagedCheckpoint` where the
+        ids are not what was written."""
         facts = self.data_facts()
         if facts["sha256"] != texts.sha256:
             was = sum(facts["ids"].values())
@@ -119,6 +135,7 @@ class RunFolder:
             )
         if facts["tokenizer"] != self._tokenizer_sha256():
             raise TrainError(f"--resume: {self.path / TOKENIZER} has changed since the run was begun")
+        verify(self.path / DATA)
 
     def data_facts(self) -> dict[str, Any]:
         try:

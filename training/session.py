@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from blockgraph.running.generate import logits_of, longest
+from blockgraph.running.manifests import step_folders
 from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
-from blockgraph.specs.diagnostics import Diagnostics
+from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
 from blockgraph.training.binding import Binding, bind_causal_lm, check_ids
 from blockgraph.training.checkpoints import Checkpoints
 from blockgraph.training.data import Windows
@@ -43,7 +44,7 @@ class Sources:
     """The texts; the folder that the spec's paths are relative to; where `--data` pointed."""
 
     texts: Texts
-    folder: Path | None
+    folder: Path
     given: Path | None
 
 
@@ -61,10 +62,10 @@ class Session:
     def train(self, data: str | Path | Texts | None, resume: bool, draw: Draw | None) -> Outcome:
         binding = self._binding()
         sources = self._sources(data, resume)
-        start = start_folder(self._section.start, sources.folder)
+        begun = resume and bool(step_folders(self.run.checkpoints))
+        start = None if begun else start_folder(self._section.start, self._folder("train", "start"))
         tokenizer = self._prepare(sources, binding, start, resume)
-        if draw is not None and not (self.run.path / DIAGRAM).exists():
-            draw(self.spec, self.run.path / DIAGRAM)
+        self._draw(draw)
         trainer = self._trainer(tokenizer, binding, start)
         if resume:
             self._restore(trainer)
@@ -95,14 +96,26 @@ class Session:
     def _sources(self, data: str | Path | Texts | None, resume: bool) -> Sources:
         """What is learned from. A resumed run knows where its text lay, also when its own `spec.yaml` is the spec."""
         given = Path(data) if isinstance(data, str | Path) else None
-        folder: Path | None = self.spec.folder
-        if resume and self.run.has_data:
-            before = self.run.data_facts()
-            given = given or (Path(before["given"]) if before["given"] and data is None else None)
-            if folder is not None and folder.resolve() == self.run.path.resolve():
-                folder = Path(before["folder"]) if before["folder"] else None
+        if resume and data is None and self.run.has_data and (before := self.run.data_facts()["given"]):
+            given = Path(before)
+        folder = self._folder("train", "data", "train")
         texts = data if isinstance(data, Texts) else texts_of(self._section.data, folder, given)
         return Sources(texts, folder, given)
+
+    def _folder(self, *path: str) -> Path:
+        """What a path that is written there is relative to; for a run's own `spec.yaml`, what it was relative to."""
+        folder = self.spec.folder_of(*path)
+        if folder.resolve() == self.run.path.resolve() and self.run.has_data:
+            return Path(self.run.data_facts()["folder"])
+        return folder
+
+    def _draw(self, draw: Draw | None) -> None:
+        path = self.run.path / DIAGRAM
+        if draw is not None and not path.exists():
+            try:
+                draw(self.spec, path)
+            except BlockgraphError as error:  # a training does not fail for want of a picture
+                self.reporter.message(f"no diagram: {error}")
 
     def _prepare(self, sources: Sources, binding: Binding, start: Path | None, resume: bool) -> Tokenizer:
         """Leaves spec, tokenizer and ids in the run's folder; on resuming, checks that they are what they were."""
@@ -129,7 +142,7 @@ class Session:
             tokenizer = read_tokenizer(beside)
             check_fits(tokenizer, binding.vocabulary)
         else:
-            tokenizer = tokenizer_for(section, sources.texts, binding.vocabulary, sources.folder)
+            tokenizer = tokenizer_for(section, sources.texts, binding.vocabulary, self._folder("train", "tokenizer"))
         if tokenizer.size < binding.vocabulary:
             kind, size, room = tokenizer.kind, tokenizer.size, binding.vocabulary
             self.reporter.message(f"the tokenizer ({kind}) has {size:,} of the input's {room:,} ids")

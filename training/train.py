@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from blockgraph.specs.diagnostics import BlockgraphError
+from blockgraph.running.runs import SPEC
 from blockgraph.training.errors import Stopped, TrainError, disk_full, is_disk_full
 from blockgraph.training.progress import reporter_for
 from blockgraph.training.run_folder import RunFolder, new_folder, old_folder
@@ -51,28 +50,25 @@ def train(
     folder = old_folder(given, spec.name) if resume else new_folder(given, spec.name)
     reporter = reporter_for(console)
     reporter.message(f"run: {folder}")
-    with _ending_in_words(folder, resume), RunFolder(folder) as run:
+    with _ending_in_words(folder), RunFolder(folder) as run:
         Session(spec, settings, run, reporter, where).train(data, resume, draw)
     reporter.message(f"run: {folder}")
     return folder
 
 
 @contextmanager
-def _ending_in_words(folder: Path, resume: bool) -> Iterator[None]:
-    """However it ends: what happened, and how to go on. A run that could not even start leaves no folder."""
+def _ending_in_words(folder: Path) -> Iterator[None]:
+    """However it is cut short: what happened, and how to go on."""
+    again = f"blockgraph train {folder / SPEC} --out {folder} --resume"
     try:
         yield
     except KeyboardInterrupt:
-        raise Stopped(f"stopped at once; go on from the last checkpoint: --out {folder} --resume") from None
+        raise Stopped(f"stopped at once; go on from the last checkpoint: {again}") from None
     except Stopped as stopped:
-        raise Stopped(f"{stopped}; go on: --out {folder} --resume") from None
+        raise Stopped(f"{stopped}; go on: {again}") from None
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(folder, "the checkpoints before are intact") from error
-        raise
-    except BlockgraphError as error:
-        if error.exit_code == BlockgraphError.exit_code and not resume:
-            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 

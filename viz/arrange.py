@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from blockgraph.viz.columns import START, Columns
@@ -9,25 +10,37 @@ from blockgraph.viz.figure import Box, Link
 from blockgraph.viz.lanes import Wire
 
 if TYPE_CHECKING:
-    from blockgraph.viz.place import Level, Spot
+    from blockgraph.viz.level import Level, Spot
 
 
 def arrange(level: Level, stacks: Columns, mirrored: bool) -> list[Wire]:
-    """A wire for each link (for a frame: for each place where it takes that input), with arrival, side and shift settled."""
+    """A wire for each link (for a frame: for each place where it takes that input), with arrival, side and shift
+    settled."""
     wires: list[Wire] = []
     for key, spot in level.spots.items():
-        own = [wire for link in level.frame.links if link.target.item == key for wire in _wires(link, spot)]
+        own = [wire for link in level.frame.links if link.target.item == key for wire in _wires(link, spot, level)]
         for wire in own:
             wire.arrival = _arrival(wire, spot, stacks, level, mirrored)
         if isinstance(spot.item, Box):
-            _meet(own, spot, spot.item, mirrored)
+            exits = {wire.source: _exit(wire, level) for wire in own}
+            _meet(own, spot, spot.item, mirrored, exits)
         wires += own
     ends = [link for link in level.frame.links if link.target.item is None]
-    return wires + [Wire((x.source.item, x.source.port), (None, x.target.port), note=x.note) for x in ends]
+    return wires + [Wire(_source(x, level), (None, x.target.port), note=x.note) for x in ends]
 
 
-def _wires(link: Link, spot: Spot) -> list[Wire]:
-    source, target = (link.source.item, link.source.port), (spot.key, link.target.port)
+def _source(link: Link, level: Level) -> tuple[str | None, str]:
+    """The link's source; outputs of a frame that are one and the same value inside it are one source."""
+    item, port = link.source.item, link.source.port
+    inside = level.spots[item].inside if item is not None else None
+    if inside is None:
+        return item, port
+    origin = {wire.target[1]: wire.source for wire in inside.wires if wire.target[0] is None}
+    return item, next((output for output, source in origin.items() if source == origin.get(port)), port)
+
+
+def _wires(link: Link, spot: Spot, level: Level) -> list[Wire]:
+    source, target = _source(link, level), (spot.key, link.target.port)
     if spot.inside is None:
         return [Wire(source, target, label=link.label, note=link.note)]
     inside = spot.inside
@@ -54,11 +67,18 @@ def _arrival(wire: Wire, spot: Spot, stacks: Columns, level: Level, mirrored: bo
     return "left" if number < spot.column else "right"
 
 
-def _meet(wires: list[Wire], spot: Spot, box: Box, mirrored: bool) -> None:
+def _exit(wire: Wire, level: Level) -> float:
+    """How far right of its spine the line leaves its source."""
+    return level.spots[wire.source[0]].exits.get(wire.source[1], 0.0) if wire.source[0] is not None else 0.0
+
+
+def _meet(
+    wires: list[Wire], spot: Spot, box: Box, mirrored: bool, exits: Mapping[tuple[str | None, str], float]
+) -> None:
     """Attention takes all its data from below, side by side; other blocks take what is right below them from below."""
-    below = _from_below(wires, box, spot)
+    below = _from_below(sorted(wires, key=lambda wire: abs(exits[wire.source]) * (wire.arrival == "own")), box, spot)
     order = {"left": 0, "border": 0, "own": 1, "right": 2}
-    arranged = sorted(below, key=lambda wire: order[wire.arrival])
+    arranged = sorted(below, key=lambda wire: (order[wire.arrival], exits[wire.source] * (wire.arrival == "own")))
     for number, wire in enumerate(arranged):
         wire.side = "bottom"
         wire.shift = _shift(number, len(arranged), spot.half)
@@ -66,7 +86,7 @@ def _meet(wires: list[Wire], spot: Spot, box: Box, mirrored: bool) -> None:
     for wire in wires:
         if wire not in below:
             if wire.arrival == "own":  # the bottom is taken: round the side
-                wire.arrival = "right" if mirrored else "left"
+                wire.arrival = "right" if mirrored or exits[wire.source] > 0 else "left"
             wire.side = "right" if wire.arrival == "right" else "left"
             sides[wire.side].append(wire)
     for side, group in sides.items():
@@ -77,7 +97,9 @@ def _meet(wires: list[Wire], spot: Spot, box: Box, mirrored: bool) -> None:
 def _from_below(wires: list[Wire], box: Box, spot: Spot) -> list[Wire]:
     """The wires that meet the bottom: attention's data, else one; and what would run into the block beside this one."""
     data = [wire for wire in wires if wire.target[1] in box.main] or wires
-    if box.face.kind != "attention":
+    if box.face.kind == "attention":
+        data += [wire for wire in wires if wire.arrival == "own" and wire not in data]
+    else:
         own = [wire for wire in data if wire.arrival == "own"]
         data = own[: 1 if box.face.shape == "circle" else None] or data[:1]
     blocked = "" if spot.beside is None else "left" if spot.beside[1] < 0 else "right"
@@ -91,10 +113,8 @@ def _shift(number: int, count: int, half: float) -> float:
 
 def _beside(wire: Wire, side: str, number: int, count: int, spot: Spot, box: Box) -> None:
     """Meets a side at mid-height; several lines are spread about it, on a circle's rim."""
-    offset = (number - (count - 1) / 2) * 9.0 if count > 1 else 0.0
-    offset = max(-spot.height / 2 + 3, min(spot.height / 2 - 3, offset))
+    apart = min(9.0, (spot.height - 4) / max(count - 1, 1))
+    offset = (number - (count - 1) / 2) * apart
     reach = (spot.half**2 - offset**2) ** 0.5 if box.face.shape == "circle" else spot.half
     wire.shift = round(-reach if side == "left" else reach, 2)
     wire.height = spot.height / 2 + offset
-
-

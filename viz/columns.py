@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +13,8 @@ START = "<start>"  # the frame's first input, as the item below all others; no i
 
 @dataclass
 class Columns:
-    """Columns from left to right, each bottom up. `START`, where the frame has inputs, is the first of the first column."""
+    """Columns from left to right, each bottom up. `START`, where the frame has inputs, is the first of the first
+    column."""
 
     stacks: list[list[str]] = field(default_factory=list)
 
@@ -21,7 +23,7 @@ class Columns:
 
     def index(self) -> None:
         self.of = {key: number for number, stack in enumerate(self.stacks) for key in stack}
-        self.below = {b: a for stack in self.stacks for a, b in zip(stack, stack[1:], strict=False)}
+        self.below = {b: a for stack in self.stacks for a, b in itertools.pairwise(stack)}
         self.above = {a: b for b, a in self.below.items()}
 
 
@@ -58,22 +60,28 @@ def _spine(frame: Frame) -> str:
     return frame.ports[0] if frame.ports else ""
 
 
-def _begin(found: Columns, key: str, sources: Mapping[str, Sequence[str]], last: Mapping[str, int], now: int, reuse: bool) -> None:
-    """A new column right of what the item reads and of other branches from there, or one that is done with; at the end if
-    the item reads nothing (and then only with `reuse` one that is done with: a model's inputs stand at the bottom)."""
+def _begin(
+    found: Columns, key: str, sources: Mapping[str, Sequence[str]], last: Mapping[str, int], now: int, reuse: bool
+) -> None:
+    """A new column right of what the item reads and of other branches from there, or one that is done with; at the
+    end if the item reads nothing (and then only with `reuse` one that is done with: a model's inputs stand at the
+    bottom)."""
     home = max((found.of[s] for s in sources[key]), default=0 if reuse else len(found.stacks) - 1)
     place = home + 1 if sources[key] else len(found.stacks)
     for number in range(max(home + 1, 1), len(found.stacks)):
         if all(last[other] < now for other in found.stacks[number]):
             found.stacks[number].append(key)
             return
-        if number == place and any(found.of[s] == home for other in found.stacks[number] for s in sources.get(other, ())):
+        if number == place and any(
+            found.of[s] == home for other in found.stacks[number] for s in sources.get(other, ())
+        ):
             place += 1
     found.stacks.insert(place, [key])
 
 
 def _sources(frame: Frame, spine: str) -> dict[str, list[str]]:
-    """Item to the items (or `START`) whose data it takes, in port order; masks, biases and second inputs are left out."""
+    """Item to the items (or `START`) whose data it takes, in port order; masks, biases and second inputs are left
+    out."""
     sources: dict[str, list[str]] = {key: [] for key in frame.items}
     for link in frame.links:
         target = link.target.item
@@ -94,8 +102,8 @@ def _readers(sources: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 
 def _heirs(sources: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Item to the item that goes on above it: of those that read it and lie on no longer way (the edges of the transitive
-    reduction), the one with the longest way to an output."""
+    """Item to the item that goes on above it: of those that read it and lie on no longer way (the edges of the
+    transitive reduction), the one with the longest way to an output."""
     readers = _readers(sources)
     beyond: dict[str, set[str]] = {}  # everything that an item reaches
     ahead: dict[str, int] = {}

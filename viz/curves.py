@@ -31,7 +31,15 @@ def bezier(points: Sequence[Point]) -> list[Point]:
 def wave(x: float, y: float, radius: float) -> str:
     """One turn of a sinusoid in a circle, as a spline: not every font has the sign."""
     a, b = radius * 0.66, radius * 0.85
-    controls = [(x - a, y), (x - a * 0.55, y + b), (x - a * 0.45, y + b), (x, y), (x + a * 0.45, y - b), (x + a * 0.55, y - b), (x + a, y)]
+    controls = [
+        (x - a, y),
+        (x - a * 0.55, y + b),
+        (x - a * 0.45, y + b),
+        (x, y),
+        (x + a * 0.45, y - b),
+        (x + a * 0.55, y - b),
+        (x + a, y),
+    ]
     return " ".join(map(_pair, controls))
 
 

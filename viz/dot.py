@@ -13,7 +13,8 @@ def name(value: str) -> str:
 
 
 def text(value: str) -> str:
-    """A label that shows `value` to the letter: `<b>` is no HTML, an entity stays as typed, `\\N` is not the node's name."""
+    """A label that shows `value` to the letter: `<b>` is no HTML, an entity stays as typed, `\\N` is not the node's
+    name."""
     return '"' + clean(value).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") + '"'
 
 
@@ -24,4 +25,8 @@ def number(value: float) -> str:
 
 def attributes(values: Mapping[str, str | float]) -> str:
     """`[a=1 b="x"]`; text must be quoted already where it needs to be."""
-    return "[" + " ".join(f"{key}={value if isinstance(value, str) else number(value)}" for key, value in values.items()) + "]"
+    return (
+        "["
+        + " ".join(f"{key}={value if isinstance(value, str) else number(value)}" for key, value in values.items())
+        + "]"
+    )

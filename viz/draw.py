@@ -13,6 +13,7 @@ from blockgraph.viz.engine import EngineError, render
 from blockgraph.viz.paint import paint
 from blockgraph.viz.place import layout
 from blockgraph.viz.sketch import sketch
+from blockgraph.viz.svg import tidy
 
 if TYPE_CHECKING:
     from blockgraph.builder.graph import Model
@@ -34,8 +35,8 @@ def draw(model: Model, path: Path | None = None, *, format: str | None = None, d
     """The model's picture; written to `path` too if one is given (whole or not at all).
 
     `format` is "svg", "png", "pdf" or "dot"; without it the path's suffix says, and without a path it is "svg". `dpi`
-    (dots per inch) is for png. Raises BlockgraphError for another format or suffix, for a path that cannot be written, and
-    where no Graphviz engine is found: the DOT text then lies beside `path`.
+    (dots per inch) is for png. Raises BlockgraphError for another format or suffix, for a path that cannot be
+    written, and where no Graphviz engine is found: the DOT text then lies beside `path`.
     """
     chosen = _format(path, format)
     dot = to_dot(model)
@@ -44,6 +45,8 @@ def draw(model: Model, path: Path | None = None, *, format: str | None = None, d
     else:
         try:
             picture = render(dot, chosen, dpi=dpi)
+            if chosen == "svg":
+                picture = tidy(picture.decode(), model.name, model.about).encode()
         except EngineError as error:
             raise _kept(error, dot, path) from None
     if path is not None:

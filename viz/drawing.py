@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from blockgraph.viz.faces import Face
 from blockgraph.viz.figure import Frame
 from blockgraph.viz.lanes import Column, Wire
+from blockgraph.viz.level import Level, Spot
 from blockgraph.viz.measure import BESIDE, SMALL
-from blockgraph.viz.place import Level, Spot
 from blockgraph.viz.text import width
 
 Point = tuple[float, float]
@@ -52,8 +53,8 @@ class Words:
 
 @dataclass(frozen=True)
 class Line:
-    """One line, corner by corner, from box to box; `arrow` is false for none. The first corner may lie on another line of
-    the same source, which it leaves there."""
+    """One line, corner by corner, from box to box; `arrow` is false for none. The first corner may lie on another
+    line of the same source, which it leaves there."""
 
     source: str
     target: str
@@ -93,17 +94,9 @@ def drawing(level: Level) -> Drawing:
     """Every box, frame, line and word of a laid-out figure, in one coordinate system."""
     drawn = Drawing()
     drawn.items = _items(level, 0.0, 0.0, drawn)
-    lines = [line for at in _levels(level, 0.0, 0.0) for line in _lines(*at)]
-    drawn.lines += trim(lines)
+    drawn.lines += trim(list(_lines(((level, 0.0, 0.0),))))
     drawn.words = [kept for words in drawn.words if (kept := clear(words, drawn)) is not None]
     return drawn
-
-
-def _levels(level: Level, x: float, y: float) -> Iterator[tuple[Level, float, float]]:
-    yield level, x, y
-    for spot in level.spots.values():
-        if spot.inside is not None:
-            yield from _levels(spot.inside, *_origin(level, spot, x, y))
 
 
 def _origin(level: Level, spot: Spot, x: float, y: float) -> Point:
@@ -146,7 +139,8 @@ def _placed(spot: Spot, x: float, y: float, drawn: Drawing) -> list[Placed | Pan
 
 
 def _say(wire: Wire, level: Level, x: float, y: float, drawn: Drawing) -> None:
-    """The shape beside the longest clear stretch of a line that goes straight up; which copy is read, above any other line."""
+    """The shape beside the longest clear stretch of a line that goes straight up; which copy is read, above any other
+    line."""
     straight = len(wire.corners) == 2 and isinstance(wire.corners[0][0], Column)
     text = " · ".join(said for said in (wire.label, wire.note) if said) if straight else wire.note
     if not text or not wire.corners:
@@ -163,7 +157,8 @@ def _say(wire: Wire, level: Level, x: float, y: float, drawn: Drawing) -> None:
 
 
 def clear(words: Words, drawn: Drawing) -> Words | None:
-    """The same words where no line and no box is, as near as can be to where they were; None if there is no such place."""
+    """The same words where no line and no box is, as near as can be to where they were; None if there is no such
+    place."""
     wide = width(words.text, SMALL)
     steps = int(max(words.high - words.low - 10, 0) / 2 / 3)
     for x in (words.x, words.x - 14 - wide):
@@ -187,53 +182,44 @@ def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, fl
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
-# -- lines through all frames -----------------------------------------------------------------------------------------
+# -- lines through all frames --------------------------------------------------------------------------------------
 
 
-def _lines(level: Level, x: float, y: float) -> Iterator[Line]:
-    """The lines that start at this level's boxes, with all that they pass on their way in and out of frames."""
+At = tuple[Level, float, float]  # a laid-out frame and where its origin is
+
+
+def _lines(chain: tuple[At, ...]) -> Iterator[Line]:
+    """The lines to the boxes of a frame (the last of `chain`, which starts with the outermost one) and below."""
+    level, x, y = chain[-1]
     for wire in level.wires:
-        key = wire.source[0]
-        if key is None:
-            continue
-        for source, before in _behind(level, key, wire.source[1], x, y):
-            for target, after in _ahead(level, wire, x, y):
-                yield Line(source, target, _simple([*before, *after]))
+        spot = level.spots[wire.target[0]] if wire.target[0] is not None else None
+        if spot is not None and spot.inside is None:
+            for source, before in _origins(chain, wire):
+                yield Line(source, spot.item.id, _simple([*before, *_points(wire, level, x, y)]))
+    for spot in level.spots.values():
+        if spot.inside is not None:
+            yield from _lines((*chain, (spot.inside, *_origin(level, spot, x, y))))
 
 
-def _behind(level: Level, key: str, output: str, x: float, y: float) -> Iterator[tuple[str, list[Point]]]:
-    """The box that an item's output comes from, and the way from there to the item's top."""
-    spot = level.spots[key]
-    if spot.inside is None:
-        yield (spot.item.id, [])
+def _origins(chain: tuple[At, ...], wire: Wire) -> Iterator[tuple[str, list[Point]]]:
+    """The boxes that a wire's value comes from, and the way from there to the wire's start, out of frames and into
+    them."""
+    level, x, y = chain[-1]
+    if wire.source[0] is None:
+        for outer in chain[-2][0].wires if len(chain) > 1 else ():
+            if outer.entry is not None and wire in outer.entry.wires:
+                for source, before in _origins(chain[:-1], outer):
+                    yield source, before + _points(outer, *chain[-2])
         return
-    at = _origin(level, spot, x, y)
-    for wire in spot.inside.wires:
-        if wire.target != (None, output):
-            continue
-        through = _points(wire, spot.inside, *at)
-        if wire.source[0] is not None:
-            for source, before in _behind(spot.inside, wire.source[0], wire.source[1], *at):
-                yield source, before + through
-        else:  # an input that is passed on as it came
-            for outer in level.wires:
-                if outer.entry is not None and wire in outer.entry.wires and outer.source[0] is not None:
-                    for source, before in _behind(level, outer.source[0], outer.source[1], x, y):
-                        yield source, before + _points(outer, level, x, y) + through
-
-
-def _ahead(level: Level, wire: Wire, x: float, y: float) -> Iterator[tuple[str, list[Point]]]:
-    """The boxes that a wire ends in, and the way there. Wires out of the frame are continued one level up, by `_behind`."""
-    points, key = _points(wire, level, x, y), wire.target[0]
-    if key is None:
-        return
-    spot = level.spots[key]
+    spot = level.spots[wire.source[0]]
     if spot.inside is None:
-        yield spot.item.id, points
-    elif wire.entry is not None:
-        for inner in wire.entry.wires:
-            for target, after in _ahead(spot.inside, inner, *_origin(level, spot, x, y)):
-                yield target, points + after
+        yield spot.item.id, []
+        return
+    inside = (spot.inside, *_origin(level, spot, x, y))
+    for inner in spot.inside.wires:
+        if inner.target == (None, wire.source[1]):
+            for source, before in _origins((*chain, inside), inner):
+                yield source, before + _points(inner, *inside)
 
 
 def _points(wire: Wire, level: Level, x: float, y: float) -> list[Point]:
@@ -262,7 +248,8 @@ def _aligned(a: Point, b: Point, c: Point, axis: int) -> bool:
 
 
 def trim(lines: list[Line]) -> list[Line]:
-    """The lines without the stretches that an earlier line from the same point covers already: drawn twice they look bold."""
+    """The lines without the stretches that an earlier line from the same point covers already: drawn twice they look
+    bold."""
     done: dict[Point, list[tuple[Point, ...]]] = {}
     trimmed: list[Line] = []
     for line in sorted(lines, key=lambda line: len(line.points)):
@@ -277,11 +264,14 @@ RADIUS = 6.0
 
 
 def _shared(points: tuple[Point, ...], other: tuple[Point, ...]) -> float:
-    """The length that both ways have in common from their start; less a corner's radius where the other one turns off, so
-    that its rounded corner leaves no gap."""
+    """The length that both ways have in common from their start; less a corner's radius where the other one turns
+    off, so that its rounded corner leaves no gap."""
     run = 0.0
-    for (a, b), (_, d) in zip(zip(points, points[1:], strict=False), zip(other, other[1:], strict=False), strict=False):
-        if not (_aligned(a, b, d, 0) or _aligned(a, b, d, 1)) or (b[0] - a[0]) * (d[0] - a[0]) + (b[1] - a[1]) * (d[1] - a[1]) <= 0:
+    for (a, b), (_, d) in zip(itertools.pairwise(points), itertools.pairwise(other), strict=False):
+        if (
+            not (_aligned(a, b, d, 0) or _aligned(a, b, d, 1))
+            or (b[0] - a[0]) * (d[0] - a[0]) + (b[1] - a[1]) * (d[1] - a[1]) <= 0
+        ):
             return run
         here, there = abs(b[0] - a[0]) + abs(b[1] - a[1]), abs(d[0] - a[0]) + abs(d[1] - a[1])
         if abs(here - there) > 0.05:
@@ -292,10 +282,13 @@ def _shared(points: tuple[Point, ...], other: tuple[Point, ...]) -> float:
 
 def _from(points: tuple[Point, ...], start: float) -> tuple[Point, ...]:
     """The rest of the way after `start` points of length."""
-    for number, (a, b) in enumerate(zip(points, points[1:], strict=False)):
+    for number, (a, b) in enumerate(itertools.pairwise(points)):
         length = abs(b[0] - a[0]) + abs(b[1] - a[1])
         if start < length - 0.05:
             share = start / length
-            return ((round(a[0] + (b[0] - a[0]) * share, 2), round(a[1] + (b[1] - a[1]) * share, 2)), *points[number + 1 :])
+            return (
+                (round(a[0] + (b[0] - a[0]) * share, 2), round(a[1] + (b[1] - a[1]) * share, 2)),
+                *points[number + 1 :],
+            )
         start -= length
     return points[-2:]

@@ -1,11 +1,11 @@
-"""Graphviz, where there is one: `dot` on PATH, else the library inside the pygraphviz wheel. And fonts, where there are none.
+"""Graphviz, where there is one: `dot` on PATH, else the library inside the pygraphviz wheel. And fonts, where there
+are none.
 
 Graphviz runs as a child process either way: whatever a label does to it cannot end ours, and its warnings stay with it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -16,6 +16,10 @@ from pathlib import Path
 
 from blockgraph.specs.diagnostics import BlockgraphError
 
+INSTALL = (
+    "install your system's package 'graphviz', so that `dot` is on PATH (apt install graphviz, brew install graphviz, "
+    "winget install graphviz), or run `pip install pygraphviz`"
+)
 LONGEST = 60.0  # seconds that painting may take
 
 # Run by the child: DOT on stdin, the picture on stdout. argv: the folder pygraphviz lies in, the format.
@@ -32,11 +36,19 @@ class EngineError(BlockgraphError):
     """No picture could be painted."""
 
 
+def on_path() -> str | None:
+    """Graphviz's own `dot`."""
+    return shutil.which("dot")
+
+
+def bundled() -> bool:
+    """Whether the pygraphviz wheel is installed."""
+    return importlib.util.find_spec("pygraphviz") is not None
+
+
 def engine() -> str | None:
     """The engine that serves here: `dot`, `pygraphviz` or None."""
-    if shutil.which("dot"):
-        return "dot"
-    return "pygraphviz" if importlib.util.find_spec("pygraphviz") else None
+    return "dot" if on_path() else "pygraphviz" if bundled() else None
 
 
 def render(dot: str, format: str, *, dpi: int = 150, use: str | None = None) -> bytes:
@@ -46,9 +58,7 @@ def render(dot: str, format: str, *, dpi: int = 150, use: str | None = None) -> 
     """
     chosen = use or engine()
     if chosen is None:
-        raise EngineError(
-            "no Graphviz here: install the package 'graphviz' of your system (so that `dot` is on PATH), or run `pip install pygraphviz`"
-        )
+        raise EngineError(f"no Graphviz here: {INSTALL}")
     if format == "png":
         dot = dot.replace("graph [", f"graph [dpi={dpi} ", 1)
     return _run(_command(chosen, format), dot, format)
@@ -56,7 +66,7 @@ def render(dot: str, format: str, *, dpi: int = 150, use: str | None = None) -> 
 
 def _command(chosen: str, format: str) -> list[str]:
     if chosen == "dot":
-        return [shutil.which("dot") or "dot", "-Knop2", f"-T{format}"]
+        return [on_path() or "dot", "-Knop2", f"-T{format}"]
     spec = importlib.util.find_spec("pygraphviz")
     folder = str(Path(spec.origin).parent.parent) if spec and spec.origin else ""
     return [sys.executable, "-c", _CHILD, folder, format]
@@ -64,24 +74,33 @@ def _command(chosen: str, format: str) -> list[str]:
 
 def _run(command: list[str], dot: str, format: str) -> bytes:
     try:
-        done = subprocess.run(command, input=dot.encode(), capture_output=True, timeout=LONGEST, env=_environment(), check=False)
+        with tempfile.TemporaryDirectory() as folder:
+            environment = _environment(Path(folder))
+            done = subprocess.run(
+                command, input=dot.encode(), capture_output=True, timeout=LONGEST, env=environment, check=False
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(f"Graphviz did not paint the {format}: {error}") from None
     if done.returncode or not done.stdout:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise EngineError(f"Graphviz did not paint the {format}: {said[-1] if said else f'it ended with status {done.returncode}'}")
+        raise EngineError(
+            f"Graphviz did not paint the {format}: {said[-1] if said else f'it ended with status {done.returncode}'}"
+        )
     return done.stdout
 
 
 # -- fonts ------------------------------------------------------------------------------------------------------------
 
 
-def _environment() -> dict[str, str]:
-    """The child's environment: fontconfig is pointed at matplotlib's DejaVu fonts as well, for machines without any."""
+def _environment(folder: Path) -> dict[str, str]:
+    """The child's environment: fontconfig reads what it would read anyway, and matplotlib's DejaVu fonts besides.
+    `folder` holds its configuration meanwhile."""
     environment = dict(os.environ)
-    folder = _dejavu()
-    if folder is not None and "FONTCONFIG_FILE" not in environment:
-        environment["FONTCONFIG_FILE"] = str(_font_config(folder))
+    fonts = _dejavu()
+    if fonts is not None:
+        path = folder / "fonts.conf"
+        path.write_text(_font_config(fonts, environment.get("FONTCONFIG_FILE")), encoding="utf-8")
+        environment["FONTCONFIG_FILE"] = str(path)
     return environment
 
 
@@ -92,19 +111,21 @@ def _dejavu() -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def _font_config(folder: Path) -> Path:
-    """A fontconfig file that reads the system's own configuration, then adds `folder`."""
-    content = _FONTS.format(folder=_escaped(str(folder)), cache=_escaped(str(Path(tempfile.gettempdir()) / "blockgraph-fonts")))
-    path = Path(tempfile.gettempdir()) / f"blockgraph-fonts-{hashlib.sha256(content.encode()).hexdigest()[:12]}-{_user()}.conf"
-    if not path.is_file() or path.read_text(encoding="utf-8") != content:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)
-    return path
+# Where fontconfig's own configuration and, on systems that have none, the fonts lie.
+_CONFIGURATIONS = ("/etc/fonts/fonts.conf", "/opt/homebrew/etc/fonts/fonts.conf", "/usr/local/etc/fonts/fonts.conf")
+_FOLDERS = {
+    "darwin": ("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
+    "win32": ("WINDOWSFONTDIR",),
+}
 
 
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else "user"
+def _font_config(fonts: Path, own: str | None) -> str:
+    """A fontconfig file that reads the user's own configuration (or the system's), then adds the folder `fonts`."""
+    includes = [own] if own else list(_CONFIGURATIONS)
+    folders = [*(() if own else _FOLDERS.get(sys.platform, ())), str(fonts)]
+    lines = [f'<include ignore_missing="yes">{_escaped(path)}</include>' for path in includes]
+    lines += [f"<dir>{_escaped(path)}</dir>" for path in folders]
+    return _FONTS.format(lines="\n  ".join(lines))
 
 
 def _escaped(text: str) -> str:
@@ -114,8 +135,7 @@ def _escaped(text: str) -> str:
 _FONTS = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
-  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
-  <dir>{folder}</dir>
-  <cachedir>{cache}</cachedir>
+  {lines}
+  <cachedir prefix="xdg">fontconfig</cachedir>
 </fontconfig>
 """

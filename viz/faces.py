@@ -30,8 +30,9 @@ FILLS = {
 
 @dataclass(frozen=True)
 class Face:
-    """How one block is drawn. `lines` are its words, `small` what is set smaller below them. A `circle` holds one sign, a
-    `wave` a sinusoid. `beside` is a second block that feeds this one and has no node of its own (a table of positions)."""
+    """How one block is drawn. `lines` are its words, `small` what is set smaller below them. A `circle` holds one
+    sign, a `wave` a sinusoid. `beside` is a second block that feeds this one and has no node of its own (a table of
+    positions)."""
 
     kind: str
     lines: tuple[str, ...]

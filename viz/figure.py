@@ -1,7 +1,7 @@
 """What is drawn, before anyone knows where: boxes, frames and the links between them.
 
-A frame is one block's inside. Its links end at its own items, or at itself (`item` None): a link from the frame is one of
-its inputs, a link to it one of its outputs. So a figure has the block graph's hierarchy, with repeats folded.
+A frame is one block's inside. Its links end at its own items, or at itself (`item` None): a link from the frame is
+one of its inputs, a link to it one of its outputs. So a figure has the block graph's hierarchy, with repeats folded.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A value that flows from `source` to `target`. `label` is its shape where that is worth saying, `note` which copy of
-    a repeated block is read."""
+    """A value that flows from `source` to `target`. `label` is its shape where that is worth saying, `note` which
+    copy of a repeated block is read."""
 
     source: End
     target: End
@@ -33,7 +33,8 @@ class Link:
 
 @dataclass(eq=False)
 class Box:
-    """A block, an input or an output. `main` are the ports that the data comes in by; masks, biases and states do not."""
+    """A block, an input or an output. `main` are the ports that the data comes in by; masks, biases and states do
+    not."""
 
     id: str
     face: Face
@@ -44,8 +45,8 @@ class Box:
 
 @dataclass(eq=False)
 class Frame:
-    """A block that is drawn opened. `times` says how often it is stacked, `caption` what it is called; both stand outside.
-    `spine` is the input that its first column stands on (found when it is laid out)."""
+    """A block that is drawn opened. `times` says how often it is stacked, `caption` what it is called; both stand
+    outside. `spine` is the input that its first column stands on (found when it is laid out)."""
 
     id: str
     items: dict[str, Box | Frame] = field(default_factory=dict)
@@ -68,8 +69,8 @@ class Frame:
                 yield from item.walk()
 
     def settle(self) -> None:
-        """Puts the items into the order in which they are drawn: that of execution, but what needs no input right before
-        what first needs it."""
+        """Puts the items into the order in which they are drawn: that of execution, but what needs no input right
+        before what first needs it."""
         fed = {link.target.item for link in self.links if link.target.item is not None}
         order: dict[str, None] = {}
         for key, item in self.items.items():
@@ -83,14 +84,22 @@ Item = Box | Frame
 
 
 def picture(item: Item, *, words: bool = True) -> object:
-    """Equal for items that would be drawn alike: ids are replaced by places. Without `words`, alike but for what they say."""
+    """Equal for items that would be drawn alike: ids are replaced by places. Without `words`, alike but for what they
+    say."""
     if isinstance(item, Box):
         face, beside = item.face, item.face.beside
         said: object = face if words else (face.kind, face.shape, beside and beside.kind)
         return (said, item.ports, item.outputs)
     places: dict[str | None, int | None] = {None: None} | {key: i for i, key in enumerate(item.items)}
     links = tuple(
-        (places[x.source.item], x.source.port, places[x.target.item], x.target.port, *((x.label, x.note) if words else ())) for x in item.links
+        (
+            places[x.source.item],
+            x.source.port,
+            places[x.target.item],
+            x.target.port,
+            *((x.label, x.note) if words else ()),
+        )
+        for x in item.links
     )
     inside = tuple(picture(inner, words=words) for inner in item.items.values())
     return (item.times, item.caption if words else (), item.ports, item.outputs, inside, links)

@@ -18,7 +18,8 @@ class Run:
 
 
 def fold(keys: Sequence[object], start: int = 0) -> tuple[Run, ...]:
-    """The runs that make up `keys` (compared by `==`), found greedily from the left; `start` is the first one's number."""
+    """The runs that make up `keys` (compared by `==`), found greedily from the left; `start` is the first one's
+    number."""
     runs: list[Run] = []
     at = 0
     while at < len(keys):
@@ -30,7 +31,8 @@ def fold(keys: Sequence[object], start: int = 0) -> tuple[Run, ...]:
 
 
 def _best(keys: Sequence[object], at: int) -> tuple[int, int]:
-    """Period and number of the repetition at `at` that covers most; the shortest period of those, (1, 1) if none repeats."""
+    """Period and number of the repetition at `at` that covers most; the shortest period of those, (1, 1) if none
+    repeats."""
     best = (1, 1)
     left = len(keys) - at
     for period in range(1, min(left // 2, LONGEST_PERIOD) + 1):

@@ -5,10 +5,21 @@ Gutter g is the strip left of column g; the last one is right of all columns. No
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 SPACING = 12.0  # between lanes, and from the first lane to a box
+APART = 8.0  # between horizontal lines
+
+Stretch = tuple[float, float]
+
+
+def lowest(y: float, taken: Iterable[Stretch]) -> float:
+    """The least height from `y` up that lies inside none of the stretches."""
+    for low, high in sorted(taken):
+        if low < y < high:
+            y = high
+    return y
 
 
 @dataclass(eq=False)
@@ -71,8 +82,8 @@ class Wire:
 
 @dataclass
 class Gutters:
-    """All lanes of a frame, and the heights at which horizontal lines run in each strip: gutter g is strip 2 g, column c
-    strip 2 c + 1."""
+    """All lanes of a frame, and the heights at which horizontal lines run in each strip: gutter g is strip 2 g,
+    column c strip 2 c + 1."""
 
     lanes: list[Lane] = field(default_factory=list)
     crossings: dict[int, list[tuple[float, object]]] = field(default_factory=dict)
@@ -87,19 +98,18 @@ class Gutters:
         self.lanes.append(Lane(net, gutter, near, min(heights), max(heights)))
         return self.lanes[-1]
 
-    def free(self, strips: Sequence[int], y: float, net: object, apart: float = 8.0) -> bool:
-        """Whether no other net's line is near height `y` in any of the strips."""
-        return all(other == net or abs(at - y) >= apart for strip in strips for at, other in self.crossings.get(strip, ()))
-
-    def cross(self, strips: Sequence[int], y: float, net: object) -> None:
+    def cross(self, strips: Iterable[int], y: float, net: object) -> None:
         for strip in strips:
             self.crossings.setdefault(strip, []).append((y, net))
 
-    def above(self, strips: Sequence[int], y: float, net: object) -> float:
+    def taken(self, strips: Iterable[int], net: object) -> list[Stretch]:
+        """The heights at which the net may not cross the strips, because of others' lines there."""
+        crossings = (crossing for strip in strips for crossing in self.crossings.get(strip, ()))
+        return [(y - APART, y + APART) for y, other in crossings if other != net]
+
+    def above(self, strips: Iterable[int], y: float, net: object) -> float:
         """The lowest height from `y` up at which the net may cross the strips."""
-        while not self.free(strips, y, net):
-            y += 4
-        return y
+        return lowest(y, self.taken(strips, net))
 
     def settle(self, count: int) -> list[float]:
         """Gives every lane its track; the width of each of the `count` gutters."""
@@ -107,7 +117,10 @@ class Gutters:
         for gutter in range(count):
             tracks = 0
             for near in ("left", "right"):
-                group = sorted((x for x in self.lanes if x.gutter == gutter and x.near == near), key=lambda x: (x.high - x.low, x.low))
+                group = sorted(
+                    (x for x in self.lanes if x.gutter == gutter and x.near == near),
+                    key=lambda x: (x.high - x.low, x.low),
+                )
                 tracks += _tracks(group, tracks, reverse=near == "right")
             widths.append(SPACING * (tracks + 1) if tracks else 0.0)
         return widths
@@ -117,7 +130,9 @@ def _tracks(lanes: Sequence[Lane], first: int, *, reverse: bool) -> int:
     """Colours the intervals, shortest first: the short ones lie inside. Returns how many tracks there are."""
     tracks: list[list[Lane]] = []
     for lane in lanes:
-        room = next((t for t in tracks if all(lane.low > other.high + 6 or lane.high < other.low - 6 for other in t)), None)
+        room = next(
+            (t for t in tracks if all(lane.low > other.high + 6 or lane.high < other.low - 6 for other in t)), None
+        )
         if room is None:
             tracks.append(room := [])
         room.append(lane)

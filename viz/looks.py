@@ -41,8 +41,8 @@ def _option(leaf: Leaf, name: str, otherwise: Any = None) -> Any:
 
 
 def _width(leaf: Leaf, port: str) -> int | None:
-    value = leaf.inputs[port] if port in leaf.inputs else None
-    return value.shape[-1].known if value is not None and value.shape else None
+    values = leaf.inputs.all(port)
+    return values[0].shape[-1].known if values and values[0].shape else None
 
 
 def _out(leaf: Leaf) -> int | None:
@@ -61,7 +61,13 @@ def _amount(leaf: Leaf) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else f"{value:.0f}" if isinstance(value, float) else str(value)
+    return (
+        f"{value:g}"
+        if isinstance(value, float) and abs(value) < 1e6
+        else f"{value:.0f}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def embedding(leaf: Leaf) -> Face:
@@ -83,9 +89,15 @@ def attention(leaf: Leaf) -> Face:
     kv_heads: int = _option(leaf, "kv_heads") or heads
     name = "Multi-Head" if kv_heads == heads else "Multi-Query" if kv_heads == 1 else "Grouped-Query"
     masked = ("Masked",) if _option(leaf, "causal") else ()
-    said = f"{heads} head{'s' * (heads > 1)}" if kv_heads == heads else f"{heads} Q heads · {kv_heads} KV head{'s' * (kv_heads > 1)}"
+    said = (
+        f"{heads} head{'s' * (heads > 1)}"
+        if kv_heads == heads
+        else f"{heads} Q heads · {kv_heads} KV head{'s' * (kv_heads > 1)}"
+    )
     lines = (*masked, name, "Attention")
-    return Face("attention", lines, _facts(said, _amount(leaf)) + _attention_extras(leaf), beside=_beside_attention(leaf))
+    return Face(
+        "attention", lines, _facts(said, _amount(leaf)) + _attention_extras(leaf), beside=_beside_attention(leaf)
+    )
 
 
 def _attention_extras(leaf: Leaf) -> tuple[str, ...]:

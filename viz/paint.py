@@ -1,5 +1,5 @@
-"""A drawing as DOT text. Every place is fixed (`layout=nop2`), so that Graphviz only paints: any version, any fonts, the
-same picture. Each line of words is a node of its own, centred where we measured it."""
+"""A drawing as DOT text. Every place is fixed (`layout=nop2`), so that Graphviz only paints: any version, any fonts,
+the same picture. Each line of words is a node of its own, centred where we measured it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def paint(drawn: Drawing, title: str) -> str:
         lines += _outside(panel)
     for number_, words in enumerate(drawn.words):
         wide = width(words.text, SMALL)
-        lines.append(_words(f"shape:{number_}", words.text, words.x + wide / 2, words.y, SMALL, GREY))
+        lines.append(_words(f".shape:{number_}", words.text, words.x + wide / 2, words.y, SMALL, GREY))
     for line in drawn.lines:
         lines.append(f"  {name(line.source)} -> {name(line.target)} {attributes(_line(line))};")
     lines += [_wave(box) for box in drawn.boxes() if box.face.shape == "wave"]
@@ -33,9 +33,16 @@ def paint(drawn: Drawing, title: str) -> str:
 
 
 def _heads() -> list[str]:
+    node: dict[str, str | float] = {
+        "fontname": name(FONT),
+        "fontsize": LINE,
+        "fontcolor": name(INK),
+        "color": name(INK),
+    }
+    node |= {"margin": 0, "fixedsize": "true", "label": name("")}
     return [
         f'  graph [layout=nop2 outputorder=nodesfirst bgcolor="white" pad=0.15 fontname="{FONT}"];',
-        f'  node [fontname="{FONT}" fontsize={number(LINE)} fontcolor="{INK}" color="{INK}" margin=0 fixedsize=true label=""];',
+        f"  node {attributes(node | {'margin': 0, 'fixedsize': 'true', 'label': name('')})};",
         f'  edge [color="{EDGE}" arrowsize=0.55 penwidth=1];',
     ]
 
@@ -44,9 +51,11 @@ def _item(item: Placed | Panel, indent: str) -> Iterator[str]:
     if isinstance(item, Placed):
         yield from (indent + line for line in _box(item))
         return
-    yield f'{indent}subgraph {name(f"cluster:{item.id}")} {{'
+    yield f"{indent}subgraph {name(f'cluster:{item.id}')} {{"
     bb = ",".join(map(number, item.box))
-    yield f'{indent}  graph [style="rounded,filled" fillcolor="{PANEL}" color="{BORDER}" penwidth=1 bb="{bb}" id={name(item.id)} class="bg_frame"];'
+    look: dict[str, str | float] = {"style": name("rounded,filled"), "fillcolor": name(PANEL), "color": name(BORDER)}
+    look |= {"penwidth": 1, "bb": name(bb), "id": name(item.id), "class": name("bg_frame")}
+    yield f"{indent}  graph {attributes(look)};"
     for inner in item.inside:
         yield from _item(inner, indent + "  ")
     yield f"{indent}}}"
@@ -57,9 +66,16 @@ def _box(box: Placed) -> Iterator[str]:
     face = box.face
     shape: dict[str, str | float] = {"shape": "plaintext"}
     if face.shape != "text":
-        shape = {"shape": "box" if face.shape == "box" else "circle", "style": '"rounded,filled"' if face.shape == "box" else "filled"}
+        shape = {
+            "shape": "box" if face.shape == "box" else "circle",
+            "style": '"rounded,filled"' if face.shape == "box" else "filled",
+        }
         shape["fillcolor"] = f'"{FILLS.get(face.kind, FILLS["block"])}"'
-    place: dict[str, str | float] = {"width": _inches(box.width), "height": _inches(box.height), "pos": f'"{number(box.x)},{number(box.y)}"'}
+    place: dict[str, str | float] = {
+        "width": _inches(box.width),
+        "height": _inches(box.height),
+        "pos": f'"{number(box.x)},{number(box.y)}"',
+    }
     marks: dict[str, str | float] = {"id": name(box.id), "class": f'"bg_{face.kind}"'}
     yield f"{name(box.id)} {attributes(shape | place | marks)};"
     for number_, (line, size, color, y) in enumerate(_lines(box)):
@@ -83,8 +99,18 @@ def _lines(box: Placed) -> Iterator[tuple[str, float, str, float]]:
 
 
 def _words(id: str, words: str, x: float, y: float, size: float, color: str, font: str = "") -> str:
-    values: dict[str, str | float] = {"shape": "plaintext", "label": text(words), "fontsize": size, "fontcolor": f'"{color}"'}
-    values |= {"width": _inches(width(words, size) + 2), "height": _inches(size * 1.2), "pos": f'"{number(x)},{number(y)}"', "class": '"bg_text"'}
+    values: dict[str, str | float] = {
+        "shape": "plaintext",
+        "label": text(words),
+        "fontsize": size,
+        "fontcolor": f'"{color}"',
+    }
+    values |= {
+        "width": _inches(width(words, size) + 2),
+        "height": _inches(size * 1.2),
+        "pos": f'"{number(x)},{number(y)}"',
+        "class": '"bg_text"',
+    }
     return f"  {name(id)} {attributes(values | ({'fontname': name(font)} if font else {}))};"
 
 
@@ -93,10 +119,12 @@ def _outside(panel: Panel) -> Iterator[str]:
     _, bottom, _, top = panel.box
     y = (bottom + top) / 2 + 5.5 * len(panel.caption)
     if panel.times:
-        yield _words(f"times:{panel.id}", panel.times, panel.words, y, TIMES, INK, "Helvetica-Bold,Arial Bold,sans-serif bold")
+        yield _words(
+            f".times:{panel.id}", panel.times, panel.words, y, TIMES, INK, "Helvetica-Bold,Arial Bold,sans-serif bold"
+        )
         y -= 9
     for number_, line in enumerate(panel.caption):
-        yield _words(f"caption:{panel.id}:{number_}", line, panel.words, y - 11 * number_ - 5.5, CAPTION, INK)
+        yield _words(f".caption:{panel.id}:{number_}", line, panel.words, y - 11 * number_ - 5.5, CAPTION, INK)
 
 
 def _line(line: Line) -> Mapping[str, str | float]:
@@ -104,7 +132,13 @@ def _line(line: Line) -> Mapping[str, str | float]:
 
 
 def _wave(box: Placed) -> str:
-    values = {"dir": "none", "penwidth": "1.3", "color": f'"{INK}"', "pos": f'"{wave(box.x, box.y, box.width / 2)}"', "class": '"bg_wave"'}
+    values = {
+        "dir": "none",
+        "penwidth": "1.3",
+        "color": f'"{INK}"',
+        "pos": f'"{wave(box.x, box.y, box.width / 2)}"',
+        "class": '"bg_wave"',
+    }
     return f"  {name(box.id)} -> {name(box.id)} {attributes(values)};"
 
 

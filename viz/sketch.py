@@ -1,4 +1,5 @@
-"""Block graph to figure: repeats are folded, blocks that are called once are opened in place, shapes and sharing are said."""
+"""Block graph to figure: repeats are folded, blocks that are called once are opened in place, shapes and sharing are
+said."""
 
 from __future__ import annotations
 
@@ -108,7 +109,11 @@ def _call(call: Call, id: str, depth: int, frame: Frame) -> Item:
         item = _said(_body(call.body, id, depth), call, frame)
     else:
         stacked = Stacked(call, lambda body: _body(body, id, depth))
-        item = _run(stacked, stacked.runs[0], id, named=False) if len(stacked.runs) == 1 else _chain(stacked, stacked.runs, id)
+        item = (
+            _run(stacked, stacked.runs[0], id, named=False)
+            if len(stacked.runs) == 1
+            else _chain(stacked, stacked.runs, id)
+        )
     if isinstance(item, Frame):
         item.caption = (*_title(call, item), *_sharing(call, frame))
     return item
@@ -233,7 +238,8 @@ def _links(call: Call, body: Definition, frame: Frame, *, outermost: bool) -> li
 
 
 def _external(call: Call) -> Mapping[str, list[Ref]]:
-    """Port to what it reads from other nodes, over all repetitions; attention's key and value are drawn where they follow."""
+    """Port to what it reads from other nodes, over all repetitions; attention's key and value are drawn where they
+    follow."""
     found: dict[str, list[Ref]] = {}
     for step in call.steps:
         for port, refs in step.inputs.items():
@@ -241,9 +247,9 @@ def _external(call: Call) -> Mapping[str, list[Ref]]:
             seen += [ref for ref in refs if ref.node != call.name and not any(_same(ref, other) for other in seen)]
     body = call.body if call.steps else None
     if isinstance(body, Leaf) and call.repeat is None and face_of(body).kind == "attention":
-        for port in body.type.ports:
-            if port.follows is not None and not found.get(port.name):
-                found[port.name] = found.get(port.follows, [])
+        for declared in body.type.ports:
+            if declared.follows is not None and not found.get(declared.name):
+                found[declared.name] = found.get(declared.follows, [])
     return found
 
 
@@ -266,7 +272,8 @@ def _value(ref: Ref, body: Definition) -> Value | None:
 
 
 def _label(ref: Ref, body: Definition, frame: Frame, outermost: bool) -> str:
-    """The shape that a link carries, where the reader could not know it: it changed here, or a model's input or a frame ends."""
+    """The shape that a link carries, where the reader could not know it: it changed here, or a model's input or a
+    frame ends."""
     value = _value(ref, body)
     if value is None:
         return ""

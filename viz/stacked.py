@@ -33,10 +33,13 @@ class Stacked:
             self.runs = fold(self.keys)
 
     def item(self, start: int) -> Item:
-        """The picture of repetition `start`; where copies that differ in words are one, with the range of their words."""
+        """The picture of repetition `start`; where copies that differ in words are one, with the range of their
+        words."""
         item = self.draw(self.call.steps[start].body)
         if self.loose:
-            bodies = {id(s.body): s.body for s, key in zip(self.call.steps, self.keys, strict=True) if key == self.keys[start]}
+            bodies = {
+                id(s.body): s.body for s, key in zip(self.call.steps, self.keys, strict=True) if key == self.keys[start]
+            }
             last = list(bodies.values())[-1]
             merge(item, self.draw(last))
         return item

@@ -7,12 +7,13 @@ from functools import lru_cache
 
 LONGEST = 200  # characters that a label may have; more is cut
 
-# Advance widths of DejaVu Sans, in thousandths of the font size, from U+0020 to U+007E. Helvetica, which SVG viewers use
-# where they have it, is narrower by 5 to 10 %: what fits here fits there.
+# Advance widths of DejaVu Sans, in thousandths of the font size, from U+0020 to U+007E. Helvetica, which SVG viewers
+# use where they have it, is narrower by 5 to 10 %: what fits here fits there.
 _ASCII = (
-    "318 401 460 838 636 950 780 275 390 390 500 838 318 361 318 337 636 636 636 636 636 636 636 636 636 636 337 337 838 838 838 531 "
-    "1000 684 686 698 770 632 575 775 752 295 295 656 557 863 748 787 603 787 695 635 611 732 684 989 685 611 685 390 337 390 838 500 "
-    "500 613 635 550 635 615 352 635 634 278 278 579 278 974 634 612 635 635 411 521 392 634 592 818 592 592 525 636 337 636 838"
+    "318 401 460 838 636 950 780 275 390 390 500 838 318 361 318 337 636 636 636 636 636 636 636 636 636 636 "
+    "337 337 838 838 838 531 1000 684 686 698 770 632 575 775 752 295 295 656 557 863 748 787 603 787 695 "
+    "635 611 732 684 989 685 611 685 390 337 390 838 500 500 613 635 550 635 615 352 635 634 278 278 579 278 "
+    "974 634 612 635 635 411 521 392 634 592 818 592 592 525 636 337 636 838"
 )
 _WIDTHS = dict(zip(map(chr, range(32, 127)), map(int, _ASCII.split()), strict=True))
 _WIDTHS |= {"·": 318, "→": 838, "…": 1000, "×": 838, "−": 838, "–": 500, "°": 500, "²": 401, "³": 401}
@@ -35,25 +36,30 @@ def width(text: str, size: float, *, bold: bool = False) -> float:
 
 
 def clean(text: str) -> str:
-    """`text` as one line that any XML may hold: white space becomes a space, what cannot be printed U+FFFD, and at most
-    `LONGEST` characters are kept."""
-    shown = "".join(" " if c.isspace() else c if _printable(c) else "\ufffd" for c in text[: LONGEST + 1])
+    """`text` as one line that any XML may hold: runs of white space become a space, what cannot be printed U+FFFD,
+    and at most `LONGEST` characters are kept."""
+    line = " ".join(text[: 4 * LONGEST].split())
+    shown = "".join(c if _printable(c) else "\ufffd" for c in line)
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
 
 
 def _printable(character: str) -> bool:
     code = ord(character)
-    return unicodedata.category(character) not in ("Cc", "Cs") and code & 0xFFFE != 0xFFFE and not 0xFDD0 <= code <= 0xFDEF
+    return (
+        unicodedata.category(character) not in ("Cc", "Cs") and code & 0xFFFE != 0xFFFE and not 0xFDD0 <= code <= 0xFDEF
+    )
 
 
 def wrap(text: str, room: float, size: float) -> tuple[str, ...]:
-    """`text` on as few lines of at most `room` points as its words allow; a word that is wider is cut between characters."""
+    """`text` on as few lines of at most `room` points as its words allow; a word that is wider is cut between
+    characters."""
     lines: list[str] = []
-    for word in (piece for word in clean(text).split(" ") if word for piece in _pieces(word, room, size)):
-        if lines and width(f"{lines[-1]} {word}", size) <= room:
-            lines[-1] += f" {word}"
+    words = (word for word in clean(text).split(" ") if word)
+    for piece in (piece for word in words for piece in _pieces(word, room, size)):
+        if lines and width(f"{lines[-1]} {piece}", size) <= room:
+            lines[-1] += f" {piece}"
         else:
-            lines.append(word)
+            lines.append(piece)
     return tuple(lines)
 
 

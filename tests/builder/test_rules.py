@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from blockgraph.builder.rules import Inputs, Rules
+from blockgraph.builder.rules_checks import OWN_MASK
 from blockgraph.builder.shapes import Size, Value
 from blockgraph.specs.builtin import BUILTIN
 from blockgraph.specs.registry import resolve
@@ -117,12 +118,12 @@ def test_shapes_of_two_ports() -> None:
         ("add", {}, (Value.of("B", "T", 12),), None),
         ("linear", {"width": 3}, (X,), "tokens"),
         ("concat", {}, (Value.of(3), X), "tokens"),
-        ("concat", {"along": "positions"}, (Value.of(1, 12), X), "self"),
+        ("concat", {"along": "positions"}, (Value.of(1, 12), X), OWN_MASK),
         ("concat", {"along": "positions"}, (Value.of(1, 12), Value.of("B", "T", 12)), None),
         ("split", {"into": {"a": "rest"}}, (X,), "tokens"),
-        ("split", {"along": "positions", "into": {"a": "rest"}}, (X,), "self"),
+        ("split", {"along": "positions", "into": {"a": "rest"}}, (X,), OWN_MASK),
         ("conv1d", {"width": 3}, (X,), "tokens"),
-        ("conv1d", {"width": 3, "stride": 2}, (X,), "self"),
+        ("conv1d", {"width": 3, "stride": 2}, (X,), OWN_MASK),
         ("conv1d", {"width": 3, "stride": 2}, (Value.of("B", "T", 12),), None),
         ("pool", {"take": "mean"}, (X,), None),
         ("rnn", {"width": 3}, (X,), "tokens"),

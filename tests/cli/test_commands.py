@@ -61,7 +61,7 @@ def test_validate_accepts(spec: Path) -> None:
 def test_validate_refuses_with_every_error_and_its_place(wrong: Path) -> None:
     done = run("validate", wrong)
     assert done.exit_code == 2
-    assert "wrong.yaml:7:13: error[unknown-type]" in done.output
+    assert "wrong.yaml:7:" in done.output and "error[unknown-type]" in done.output
     assert "did you mean 'layer_norm'?" in done.output
     assert "\x1b" not in done.output
 
@@ -247,6 +247,19 @@ def test_build_saves_weights_and_exports_source(spec: Path) -> None:
 
     assert load_file("w.safetensors")["decoder.1.attn.query.weight"].shape == (16, 16)
     assert not re.search(r"(from|import) blockgraph", Path("model.py").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--device", "meta", "--save", "w.safetensors"), "--device meta has no weights to save"),
+        (("--device", "cpu", "--export", "small.yaml/model.py"), "error: "),
+        (("--device", "cpu", "--set", "vars.width=3e5", "--set", "vars.layers=20"), "and this machine has"),
+    ],
+)
+def test_build_refuses_what_cannot_be(spec: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = run("build", spec, *arguments)
+    assert done.exit_code == 2 and message in done.output and "bug" not in done.output
 
 
 def test_build_refuses_what_is_not_built_yet(spec: Path) -> None:

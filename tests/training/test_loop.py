@@ -118,9 +118,10 @@ class Explodes(nn.Module):
         return out
 
 
+@pytest.mark.parametrize("clip", [1.0, None])
 @pytest.mark.parametrize("what", ["loss", "gradient"])
-def test_what_is_not_finite_stops_before_the_weights(tmp_path: Path, what: str) -> None:
-    settings = dataclasses.replace(SETTINGS, batch=Batch(3, 8), evaluate_every=100, checkpoint_every=4)
+def test_what_is_not_finite_stops_before_the_weights(tmp_path: Path, what: str, clip: float | None) -> None:
+    settings = dataclasses.replace(SETTINGS, batch=Batch(3, 8), evaluate_every=100, checkpoint_every=4, clip=clip)
     made = trainer(tmp_path, settings)
     explosive = Explodes(what)
     explosive.inner = made.model

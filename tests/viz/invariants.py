@@ -64,7 +64,8 @@ def _lines(drawn: Drawing) -> list[str]:
 
 
 def _pierces(segment: Area, box: Area) -> bool:
-    """Strictly through the inside; ending on the rim (or, on a circle, a little within the square around it) is fine."""
+    """Strictly through the inside; ending on the rim (or, on a circle, a little within the square around it) is
+    fine."""
     left, bottom, right, top = box[0] + 4, box[1] + 4, box[2] - 4, box[3] - 4
     return segment[0] < right and segment[2] > left and segment[1] < top and segment[3] > bottom
 
@@ -78,8 +79,9 @@ def _shared(drawn: Drawing) -> list[str]:
             continue
         for axis in (0, 1):
             if abs(a[axis] - b[axis]) < 0.05 and abs(c[axis] - d[axis]) < 0.05 and abs(a[axis] - c[axis]) < 2:
-                low, high = max(min(a[1 - axis], b[1 - axis]), min(c[1 - axis], d[1 - axis])), min(
-                    max(a[1 - axis], b[1 - axis]), max(c[1 - axis], d[1 - axis])
+                low, high = (
+                    max(min(a[1 - axis], b[1 - axis]), min(c[1 - axis], d[1 - axis])),
+                    min(max(a[1 - axis], b[1 - axis]), max(c[1 - axis], d[1 - axis])),
                 )
                 if high - low > 1:
                     found.append(f"{line.source} -> {line.target} runs on {other.source} -> {other.target}")
@@ -90,5 +92,7 @@ def _words(drawn: Drawing) -> list[str]:
     from blockgraph.viz.measure import SMALL
     from blockgraph.viz.text import width
 
-    areas = [(words.text, (words.x, words.y - 4, words.x + width(words.text, SMALL), words.y + 4)) for words in drawn.words]
+    areas = [
+        (words.text, (words.x, words.y - 4, words.x + width(words.text, SMALL), words.y + 4)) for words in drawn.words
+    ]
     return [f"{text} lies on {box.id}" for text, at in areas for box in drawn.boxes() if overlap(at, area(box))]

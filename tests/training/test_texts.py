@@ -1,0 +1,89 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from blockgraph.training.errors import TrainError
+from blockgraph.training.texts import Texts, read_text, texts_of
+
+
+def section(train: Any = ("corpus/*.txt",), valid: Any = 0.25, kind: str = "text") -> SimpleNamespace:
+    return SimpleNamespace(type=kind, train=train, valid=valid)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "spec" / "corpus").mkdir(parents=True)
+    (tmp_path / "spec" / "corpus" / "b.txt").write_text("bbbb")
+    (tmp_path / "spec" / "corpus" / "a.txt").write_text("aaaa\n")
+    (tmp_path / "spec" / "corpus" / "c.md").write_text("cccc")
+    (tmp_path / "outside.txt").write_text("outside")
+    return tmp_path / "spec"
+
+
+def test_globs_are_read_in_order_of_name_and_split_at_the_tail(folder: Path) -> None:
+    assert texts_of(section(valid=0.2), folder, None) == Texts("aaaa\nbb", "bb", "a.txt, b.txt")
+    assert texts_of(section(["corpus/b.txt", "corpus/*.txt"], 0), folder, None).train == "bbbb\naaaa\n"
+    assert texts_of(section(["corpus/a.txt"], ["corpus/c.md"]), folder, None) == Texts("aaaa\n", "cccc", "a.txt")
+    assert texts_of(section("corpus/a.txt", None), folder, None).valid == ""
+
+
+def test_data_replaces_the_paths(folder: Path, tmp_path: Path) -> None:
+    assert texts_of(section(valid=0.5), None, folder / "corpus" / "b.txt") == Texts(
+        "bb", "bb", str(folder / "corpus" / "b.txt")
+    )
+    assert texts_of(section(valid=0), None, folder / "corpus").train == "aaaa\nbbbb"
+    both = tmp_path / "both"
+    both.mkdir()
+    (both / "train.txt").write_text("learn")
+    (both / "valid.txt").write_text("judge")
+    assert texts_of(section(), None, both) == Texts("learn", "judge", str(both))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (section("corpus/*.csv"), r"train: corpus/\*\.csv matches no file in .*--data"),
+        (section("nowhere.txt"), "train: nowhere.txt does not exist"),
+        (section("corpus"), "train: corpus is not a file"),
+        (section("../outside.txt"), "outside the spec's folder .* give it by --data"),
+        (section("corpus/../../outside.txt"), "outside the spec's folder"),
+        (section("/etc/hostname"), "outside the spec's folder"),
+        (section("../*.txt"), "outside the spec's folder"),
+        (section("corpus/a.txt", ["corpus/none.txt"]), "valid: corpus/none.txt does not exist"),
+        (section(kind="pairs"), "type pairs is not there yet"),
+    ],
+)
+def test_what_cannot_be_read(folder: Path, data: Any, message: str) -> None:
+    with pytest.raises(TrainError, match=message):
+        texts_of(data, folder, None)
+
+
+def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "corpus" / "link.txt").symlink_to(tmp_path / "outside.txt")
+    with pytest.raises(TrainError, match=r"link\.txt leads outside"):
+        texts_of(section("corpus/link.txt"), folder, None)
+
+
+def test_a_spec_without_a_folder_needs_data(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="give --data FILE"):
+        texts_of(section(), None, None)
+    with pytest.raises(TrainError, match="does not exist"):
+        texts_of(section(), None, tmp_path / "nowhere")
+    with pytest.raises(TrainError, match=r"holds no \.txt file"):
+        texts_of(section(), None, tmp_path)
+
+
+def test_utf8_only_and_the_byte_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes(b"one\ntwo \xe4\n")
+    with pytest.raises(TrainError, match=r"latin\.txt:2: not UTF-8 \(byte 0xe4 at offset 8\)"):
+        read_text(path)
+    path.write_bytes("\ufeffÄ\r\n".encode())
+    assert read_text(path) == "Ä\r\n"
+
+
+def test_the_hash_knows_where_one_text_ends() -> None:
+    assert Texts("ab", "c").sha256 != Texts("a", "bc").sha256
+    assert Texts("a", "b", "here").sha256 == Texts("a", "b", "there").sha256
