@@ -102,21 +102,19 @@ def affordable_steps(file: Path, seconds: float) -> int:
     from blockgraph.training.settings import from_spec
 
     with TemporaryDirectory() as folder:
-        run = train_run(file, Path(folder) / "run", TIMED_STEPS, None)
+        run = train_run(file, Path(folder) / "run", TIMED_STEPS, None, evaluations=1)
         lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
     rates = [record["tokens_per_s"] for record in map(json.loads, lines) if record.get("tokens_per_s")]
     tokens = from_spec(read_model(str(file), (), ())[0].train).batch.tokens
-    return max(TIMED_STEPS, int(seconds * statistics.median(rates) / tokens))
+    return max(TIMED_STEPS, int(seconds * statistics.median(rates[len(rates) // 2 :]) / tokens))
 
 
-def train_run(file: Path, out: Path, steps: int, screen: Console | None) -> Path:
-    """Trains into `out`, with five evaluations on the way."""
+def train_run(file: Path, out: Path, steps: int, screen: Console | None, evaluations: int = 5) -> Path:
     from blockgraph.training.train import train
 
-    every = max(1, steps // 5)
-    spec, _ = read_model(
-        str(file), (f"train.steps={steps}", f"train.evaluate.every={every}", f"train.checkpoint.every={every}"), ()
-    )
+    every = max(1, steps // evaluations)
+    sets = (f"train.steps={steps}", f"train.evaluate.every={every}", f"train.checkpoint.every={every}")
+    spec, _ = read_model(str(file), sets, ())
     return train(spec, out=out, console=screen)
 
 
@@ -159,6 +157,7 @@ def activation() -> str:
     """How this environment's commands come onto the PATH, where `scripts/demo` made it and no shell has entered it."""
     if sys.prefix == sys.base_prefix or os.environ.get("VIRTUAL_ENV"):
         return ""
-    prefix = Path(os.path.relpath(sys.prefix))
+    prefix = Path(sys.prefix)
+    prefix = prefix.relative_to(Path.cwd()) if prefix.is_relative_to(Path.cwd()) else prefix
     line = f"{prefix}\\Scripts\\activate" if os.name == "nt" else f'. "{prefix}/bin/activate"'
     return f"\n    {line}          (once in each terminal)"

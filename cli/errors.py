@@ -55,10 +55,11 @@ def print_refusal(error: BlockgraphError) -> None:
         from blockgraph.specs.render import render_text
 
         click.echo(render_text(error.diagnostics, color=colored(sys.stderr)).rstrip("\n"), err=True)
+    elif error.exit_code == STOPPED:
+        click.echo(str(error), err=True)
     else:
-        click.echo(
-            f"{click.style('error', fg='red', bold=True) if colored(sys.stderr) else 'error'}: {error}", err=True
-        )
+        word = click.style("error", fg="red", bold=True) if colored(sys.stderr) else "error"
+        click.echo(f"{word}: {error}", err=True)
 
 
 def refuse_os_error(error: OSError, debug: bool) -> NoReturn:

@@ -66,21 +66,11 @@ def stream_sample(
     seed: int = 0,
 ) -> None:
     """Prints the prompt and what the model makes of it, piece by piece."""
-    from blockgraph.running.generate import generate, stream_text
+    from blockgraph.running.generate import continue_text
 
-    ids = generate(
-        run.model,
-        map(int, run.tokenizer.encode(prompt)),
-        max_new=max_new,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        stop=end_of(run),
-        below=run.tokenizer.size,
-    )
+    options = {"max_new": max_new, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     click.echo(prompt, nl=False)
-    for text in stream_text(run.tokenizer, ids):
+    for text in continue_text(run, prompt, stop=end_of(run), **options):
         click.echo(text, nl=False)
     click.echo()
 

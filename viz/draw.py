@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from blockgraph.viz.paint import paint
 from blockgraph.viz.place import layout
 from blockgraph.viz.sketch import sketch
 from blockgraph.viz.svg import tidy
+from blockgraph.viz.view import DEFAULT, View
 
 if TYPE_CHECKING:
     from blockgraph.builder.graph import Model
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "png", "pdf", "dot")
 
 
-def compose(model: Model) -> Drawing:
+def compose(model: Model, view: View = DEFAULT) -> Drawing:
     """The drawing of a model: every box, frame and line with its place in points."""
     return drawing(layout(sketch(model)))
 
 
-def to_dot(model: Model) -> str:
+def to_dot(model: Model, view: View = DEFAULT) -> str:
     """The model as DOT text with every place fixed; the same text for the same spec on every machine."""
-    return paint(compose(model), model.name)
+    return paint(compose(model, view), view.title or model.name)
 
 
-def draw(model: Model, path: Path | None = None, *, format: str | None = None, dpi: int = 150) -> bytes:
+def draw(
+    model: Model, path: Path | None = None, *, format: str | None = None, dpi: int = 150, view: View = DEFAULT
+) -> bytes:
     """The model's picture; written to `path` too if one is given (whole or not at all).
 
     `format` is "svg", "png", "pdf" or "dot"; without it the path's suffix says, and without a path it is "svg". `dpi`
@@ -39,7 +41,7 @@ def draw(model: Model, path: Path | None = None, *, format: str | None = None, d
     written, and where no Graphviz engine is found: the DOT text then lies beside `path`.
     """
     chosen = _format(path, format)
-    dot = to_dot(model)
+    dot = to_dot(model, view)
     if chosen == "dot":
         picture = dot.encode()
     else:
@@ -73,16 +75,10 @@ def _kept(error: EngineError, dot: str, path: Path | None) -> BlockgraphError:
 
 def _write(path: Path, content: bytes) -> None:
     """Replaces `path` in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(content)
-        os.chmod(file.name, 0o666 & ~_umask())
-        os.replace(file.name, path)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise BlockgraphError(f"cannot write '{path}': {error.strerror or error}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

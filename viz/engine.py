@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,9 @@ INSTALL = (
     "winget install graphviz), or run `pip install pygraphviz`"
 )
 LONGEST = 60.0  # seconds that painting may take
+
+# When a PDF was written; the same length must stay, for the file says at which bytes its objects lie.
+_DATE = re.compile(rb"(?<=/CreationDate )\(D:\d{14}([^)]*)\)")
 
 # Run by the child: DOT on stdin, the picture on stdout. argv: the folder pygraphviz lies in, the format.
 _CHILD = """
@@ -53,6 +57,7 @@ def engine() -> str | None:
 
 def render(dot: str, format: str, *, dpi: int = 150, use: str | None = None) -> bytes:
     """`dot` (with every place fixed) as "svg", "png" or "pdf". `use` names the engine; otherwise the best one is taken.
+    The same bytes each time: a PDF's date is cleared.
 
     Raises EngineError, which says what to install where there is no engine.
     """
@@ -61,7 +66,8 @@ def render(dot: str, format: str, *, dpi: int = 150, use: str | None = None) -> 
         raise EngineError(f"no Graphviz here: {INSTALL}")
     if format == "png":
         dot = dot.replace("graph [", f"graph [dpi={dpi} ", 1)
-    return _run(_command(chosen, format), dot, format)
+    picture = _run(_command(chosen, format), dot, format)
+    return _DATE.sub(lambda found: b"(D:19700101000000" + found[1] + b")", picture) if format == "pdf" else picture
 
 
 def _command(chosen: str, format: str) -> list[str]:

@@ -86,7 +86,7 @@ class Gutters:
     column c strip 2 c + 1."""
 
     lanes: list[Lane] = field(default_factory=list)
-    crossings: dict[int, list[tuple[float, object]]] = field(default_factory=dict)
+    crossings: dict[int, dict[tuple[float, object], None]] = field(default_factory=dict)
 
     def lane(self, net: object, gutter: int, near: str, *heights: float) -> Lane:
         """The net's lane in that gutter, made or made longer."""
@@ -100,11 +100,11 @@ class Gutters:
 
     def cross(self, strips: Iterable[int], y: float, net: object) -> None:
         for strip in strips:
-            self.crossings.setdefault(strip, []).append((y, net))
+            self.crossings.setdefault(strip, {})[y, net] = None
 
     def taken(self, strips: Iterable[int], net: object) -> list[Stretch]:
         """The heights at which the net may not cross the strips, because of others' lines there."""
-        crossings = (crossing for strip in strips for crossing in self.crossings.get(strip, ()))
+        crossings = {crossing: None for strip in strips for crossing in self.crossings.get(strip, ())}
         return [(y - APART, y + APART) for y, other in crossings if other != net]
 
     def above(self, strips: Iterable[int], y: float, net: object) -> float:

@@ -111,12 +111,8 @@ class Stack:
 
     def _passes(self, wire: Wire) -> bool:
         """Straight up to the frame's top."""
-        source = wire.source[0] or START
-        return (
-            wire.target[0] is None
-            and self._start(wire.source).number == self.stacks.of.get(source)
-            and source not in self.stacks.above
-        )
+        source = wire.source[0] or (START if wire.source[1] == self.level.frame.spine else "")
+        return wire.target[0] is None and source in self.stacks.of and source not in self.stacks.above
 
     def _first_gutter(self, wire: Wire) -> int | None:
         """The gutter that a wire turns into above its source; None where it stays within the column."""
@@ -202,14 +198,18 @@ class Stack:
         first, last = self._first_gutter(wire), self._last_gutter(wire)
         if first is None or first == last or (wire.source, last) in self.highways:
             return
-        low, high = min(first, last), max(first, last)
-        strips = range(2 * low, 2 * high + 1)
+        low, high, own = min(first, last), max(first, last), self._column(wire.source)
+        strips = [*range(2 * low, 2 * high + 1), *([2 * own + 1] if self._rises(wire) else [])]
         taken = self.gutters.taken(strips, wire.source) + self._boxes(range(low, high))
         y = lowest(self.taps[wire.source], taken)
         self.gutters.cross(strips, y, wire.source)
-        for column in range(low, high):
+        for column in (*range(low, high), *([own] if self._rises(wire) else [])):
             self.skyline[column] = max(self.skyline[column], y)
         self.highways[wire.source, last] = y
+
+    def _rises(self, wire: Wire) -> bool:
+        """Whether a line goes straight up from the top of its column to the line over the others."""
+        return wire.source[0] is not None and wire.source[0] not in self.stacks.above and self.readers[wire.source] == 1
 
     def _boxes(self, columns: range) -> list[Stretch]:
         """The heights at which blocks stand in the columns already."""
@@ -248,6 +248,8 @@ class Stack:
         far = self.gutters.lane(wire.source, last, self._near(wire, last), over, wire.height)
         if first == last:
             return [(start, tap), (far, tap), (far, wire.height)]
+        if self._rises(wire):
+            return [(start, over), (far, over), (far, wire.height)]
         lane = self.gutters.lane(wire.source, first, self._near(wire, first), tap, over)
         return [(start, tap), (lane, tap), (lane, over), (far, over), (far, wire.height)]
 

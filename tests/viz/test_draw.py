@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -135,6 +136,14 @@ def test_the_suffix_says_the_format(suffix: str, start: bytes, tmp_path: Path) -
 
 
 @needs_engine
+def test_a_pdf_is_the_same_whenever_it_is_written() -> None:
+    first = draw(preset("lstm-nano"), format="pdf")
+    time.sleep(1.1)
+    assert draw(preset("lstm-nano"), format="pdf") == first
+    assert b"(D:19700101000000" in first
+
+
+@needs_engine
 def test_dpi_makes_a_png_larger() -> None:
     small, large = (draw(preset("lstm-nano"), format="png", dpi=dpi) for dpi in (72, 144))
     sizes = [int.from_bytes(png[16:20]) for png in (small, large)]
@@ -151,6 +160,10 @@ def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BlockgraphError, match=r"cannot write .*No such file or directory"):
         draw(preset("lstm-nano"), tmp_path / "nowhere" / "picture.dot")
+    (tmp_path / "folder.dot").mkdir()
+    with pytest.raises(BlockgraphError, match="cannot write"):
+        draw(preset("lstm-nano"), tmp_path / "folder.dot")
+    assert [file.name for file in tmp_path.iterdir()] == ["folder.dot"]
 
 
 # -- engines and machines ---------------------------------------------------------------------------------------------
@@ -223,5 +236,6 @@ def test_without_path_and_fonts_a_png_has_letters(tmp_path: Path) -> None:
 def test_both_engines_paint_the_same_places() -> None:
     dot = to_dot(preset("transformer-base"))
     drawn = [render(dot, "svg", use=use).decode() for use in ("dot", "pygraphviz")]
-    places = [re.findall(r'[xy]="[-\d.]+"| d="[^"]+"', svg) for svg in drawn]
-    assert len(places[0]) > 50 and places[0] == places[1]
+    shapes = [re.findall(r' (?:d|points|cx|cy|x|y)="([^"]+)"', tidy(svg, "", None)) for svg in drawn]
+    places = [[float(number) for shape in found for number in re.findall(r"-?[\d.]+", shape)] for found in shapes]
+    assert len(places[0]) > 500 and places[0] == pytest.approx(places[1], abs=2.5)

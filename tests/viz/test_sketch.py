@@ -141,3 +141,24 @@ nodes:
 @pytest.mark.parametrize("name", sorted(BUILTIN))
 def test_every_type_has_a_look(name: str) -> None:
     assert callable(resolve(BUILTIN[name].look))
+
+
+def test_blocks_too_deep_to_see_are_one_box() -> None:
+    inner = "".join(
+        f"  B{n}: {{nodes: {{a: layer_norm, b: {{type: {f'B{n + 1}' if n < 7 else 'layer_norm'}}}}}}}\n"
+        for n in range(8)
+    )
+    text = f"blocks:\n{inner}inputs: {{x: {{shape: [T, 8]}}}}\nnodes: {{b: B0}}\n"
+    boxes = [item for item in sketch(model(text)).walk() if isinstance(item, Box) and item.face.kind == "block"]
+    assert [words(box) for box in boxes] == ["B5 2 blocks · 64"]
+
+
+def test_nothing_repeated_is_passed_on() -> None:
+    items = sketch(model(STACK.replace("CALLED", "Attend").replace("layers: 8", "layers: 0"))).items
+    assert [key for key in items if ":" not in key] == ["tokens", "embed", "logits"]
+
+
+def test_a_shared_block_is_drawn_again_and_says_so() -> None:
+    text = STACK.replace("CALLED, repeat: =layers", "Attend").replace("  logits", "  again: {share: layers}\n  logits")
+    again = frame(sketch(model(text)).items["again"])
+    assert again.caption == ("Again", "shared with Layers") and list(again.items) == ["norm", "attn", "add"]

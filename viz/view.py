@@ -1,0 +1,31 @@
+"""How much of a model a picture shows, and in which look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["up", "down", "right", "left"]
+THEMES = ("paper", "dark", "cvd", "mono", "auto")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """`depth`: how many blocks inside blocks are opened (None: what reads best). `open` and `close`: paths of nodes that
+    are, or are not, whatever the depth says; a built-in block opens into its own parts. `unroll`: copies of a repeated
+    block one by one. `prefix`: what the ids in an SVG start with, so that several figures can share a page."""
+
+    depth: int | None = None
+    open: tuple[str, ...] = ()
+    close: tuple[str, ...] = ()
+    unroll: bool = False
+    shapes: bool = True
+    params: bool = True
+    direction: Direction = "up"
+    theme: str = "paper"
+    font: str | None = None
+    title: str | None = None
+    prefix: str | None = None
+
+
+DEFAULT = View()
