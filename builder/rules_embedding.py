@@ -27,6 +27,9 @@ class EmbeddingRules(Rules[EmbeddingOptions]):
     def weights(self, o: EmbeddingOptions, i: Inputs) -> dict[str, tuple[int, ...]]:
         return {"weight": (int(i["ids"].vocabulary or 0), o.width)}
 
+    def missing(self, o: EmbeddingOptions) -> str | None:
+        return None if o.pretrained is None else "reading `pretrained` vectors is not built yet"
+
 
 class PositionsRules(Rules[PositionsOptions]):
     """x [batch, positions, features] → the same shape. A learned table has length + offset rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,9 +74,16 @@ def port_text(port: Port) -> str:
     return port.name + mark + (f" ({port.follows})" if port.follows else "")
 
 
+WIDEST = 34  # characters of a column; longer cells go on below
+
+
 def table(rows: list[tuple[Any, ...]]) -> list[str]:
-    """Rows of text in aligned columns, two spaces in."""
-    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  " + "  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    """Rows of text in aligned columns, two spaces in. The last column may be as long as it is."""
+    cells = [[textwrap.wrap(str(cell), WIDEST) or [""] for cell in row[:-1]] + [[str(row[-1])]] for row in rows]
+    widths = [max(len(line) for row in cells for line in row[i]) for i in range(len(rows[0]))]
+    lines = []
+    for row in cells:
+        for parts in zip_longest(*row, fillvalue=""):
+            padded = (f"{part:<{width}}" for part, width in zip(parts, widths, strict=True))
+            lines.append("  " + "  ".join(padded).rstrip())
+    return lines

@@ -20,7 +20,7 @@ PRESET = "gpt-nano"
 PROMPT = "The "
 SECONDS = 120.0
 SAMPLE = 400  # characters
-TIMED_STEPS = 20
+TIMED_STEPS = 12
 SPEC = f"""\
 # The shipped preset {PRESET}, on a text that lies beside this file. Change what you like and train it again:
 #   blockgraph show demo.yaml         the whole spec

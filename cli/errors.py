@@ -66,7 +66,7 @@ def refuse_os_error(error: OSError, debug: bool) -> NoReturn:
     """Files that cannot be read or written are the user's to mend; an error without a file is a bug."""
     if error.errno == errno.EPIPE:
         leave_quietly()
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         click.echo(f"error: no space left on the disk{named(error)}; what was saved before is intact", err=True)
         raise SystemExit(DISK_FULL)
     if error.filename is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from blockgraph.specs.diagnostics import Diagnostics
-from blockgraph.specs.expressions import ExpressionError, is_expression
+from blockgraph.specs.expressions import ExpressionError, is_expression, parse
 from blockgraph.specs.places import Span
 from blockgraph.specs.suggest import closest, did_you_mean
 from blockgraph.specs.tree import Scalar, Tree, find, inside, locate
@@ -210,7 +210,17 @@ def _unquote(value: Any, expected: str) -> str | None:
         return "leave the quotes out"
     if isinstance(value, str) and value in {"yes", "no", "on", "off", "True", "False"}:
         return "write true or false"
+    if isinstance(value, str) and "number" in expected and _computes(value):
+        return f"write ={value} to compute it"
     return None
+
+
+def _computes(text: str) -> bool:
+    """Text that would be an expression if it began with `=`."""
+    try:
+        return bool(parse(f"={text}").names)
+    except ExpressionError:
+        return False
 
 
 def shown(value: Any) -> str:

@@ -16,9 +16,9 @@ def closest(word: str, words: Iterable[str]) -> str | None:
     known = sorted({known for known in words if known != word and len(known) <= LONGEST})[:MOST]
     folded = _folded(word)
     alike = [known_word for known_word in known if _folded(known_word) == folded]
-    if alike:
-        return alike[0]
-    return _most_alike(folded, known)
+    swapped = {folded[:i] + folded[i + 1] + folded[i] + folded[i + 2 :] for i in range(len(folded) - 1)}
+    alike += [known_word for known_word in known if _folded(known_word) in swapped]
+    return alike[0] if alike else _most_alike(folded, known)
 
 
 def _most_alike(folded: str, known: list[str]) -> str | None:
@@ -48,4 +48,4 @@ def _folded(word: str) -> str:
 
 def _least(word: str) -> float:
     """Short words are alike by accident: two of three letters is not yet a slip."""
-    return 0.75 if len(word) <= 3 else 0.65
+    return 0.75 if len(word) <= 3 else 0.65 if len(word) == 4 else 0.6

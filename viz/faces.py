@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Shape = Literal["box", "circle", "wave", "text"]
+Mark = Literal["", "added", "removed", "changed"]
 
 # One colour a kind. The words always say it too: nothing is told by colour alone.
 FILLS = {
@@ -39,3 +40,5 @@ class Face:
     small: tuple[str, ...] = ()
     shape: Shape = "box"
     beside: Face | None = None
+    mark: Mark = ""
+    notes: tuple[str, ...] = ()

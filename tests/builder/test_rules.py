@@ -260,7 +260,8 @@ def test_what_is_not_built_yet() -> None:
     assert missing("conv1d", width=1) == "conv1d is not built yet"
     unbuilt = {"moe", "latent_attention", "local_global_attention", "patches", "conv1d", "similarity"}
     found = {name for name, type in BUILTIN.items() if type.rules and "missing" in vars(resolve(type.rules))}
-    assert found == unbuilt | {"attention"}
+    assert found == unbuilt | {"attention", "embedding"}
+    assert missing("embedding", width=4, pretrained="glove.txt") and not missing("embedding", width=4)
 
 
 def test_sizes_are_any_size() -> None:

@@ -94,7 +94,7 @@ def test_exit_codes_of_errors_are_their_own(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as left, errors.refusing():
         raise StoppedError("stopped at step 7; --resume goes on")
     assert left.value.code == 3
-    assert capsys.readouterr().err == "error: stopped at step 7; --resume goes on\n"
+    assert capsys.readouterr().err == "stopped at step 7; --resume goes on\n"
 
 
 def test_debug_shows_the_traceback_of_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
