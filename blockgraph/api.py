@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blockgraph.specs.diagnostics import Diagnostic, Diagnostics
 from blockgraph.specs.load import load_spec, load_text
+from blockgraph.specs.pictured import drawn_by
 from blockgraph.specs.spec import Spec
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from blockgraph.blocks.model import Model
     from blockgraph.builder import graph
+    from blockgraph.viz.picture import Picture
 
 
 def load(source: str | Path, *, sets: Sequence[str] = (), plugins: Sequence[str] = ()) -> Spec:
@@ -60,18 +62,47 @@ def build(
     return build_spec(load(source, sets=sets, plugins=plugins), device=device, dtype=dtype, seed=seed)
 
 
-def draw(source: Spec | str | Path, path: str | Path | None = None, **options: Any) -> bytes:
-    """The diagram of a spec, a file, a preset or a YAML text: written to `path` (its suffix is the format: svg, png,
-    pdf, dot) and returned. Without `path`, give `format=`. Raises `SpecError`; `BlockgraphError` without an engine."""
+def draw(
+    source: Spec | Model | graph.Model | str | Path,
+    path: str | Path | None = None,
+    *,
+    format: str | None = None,
+    dpi: int = 150,
+    depth: int | str | None = None,
+    open: str | Sequence[str] = (),
+    close: str | Sequence[str] = (),
+    **view: Any,
+) -> Picture:
+    """The diagram of a spec, a model, a file, a preset or a YAML text: written to `path` (its suffix is the format)
+    and returned, as bytes that show themselves in a notebook. Without `path` it is SVG, or what `format` says.
+
+    What it shows is said as on the command line: `depth` (a number or "all"), paths of nodes to `open` and to `close`,
+    and `unroll`, `shapes`, `params`, `direction`, `theme`, `font`, `title`, `prefix`. `dpi` is for png. Raises
+    `SpecError`; `BlockgraphError` for a bad value, and for png and pdf without an engine.
+    """
     from blockgraph.viz.draw import draw as draw_model
+    from blockgraph.viz.picture import Picture
+    from blockgraph.viz.view import ALL, View
 
-    return draw_model(_analysed(source), None if path is None else Path(path), **options)
+    chosen = View(depth=ALL if depth == "all" else depth, open=_paths(open), close=_paths(close), **view)  # type: ignore[arg-type]
+    target = None if path is None else Path(path)
+    found = draw_model(_analysed(source), target, format=format, dpi=dpi, view=chosen)
+    return Picture(found, format or (target.suffix[1:].lower() if target else "svg"))
 
 
-def _analysed(source: Spec | str | Path) -> graph.Model:
+def _paths(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _analysed(source: Spec | Model | graph.Model | str | Path) -> graph.Model:
+    from blockgraph.builder import graph
     from blockgraph.builder.analyse import analyse
     from blockgraph.specs.diagnostics import BlockgraphError
 
+    source = getattr(source, "definition", source)  # of a built model
+    if isinstance(source, graph.Model):
+        return source
+    assert isinstance(source, Spec | str | Path)
     spec = source if isinstance(source, Spec) else load(source)
     diagnostics = Diagnostics()
     found = analyse(spec, diagnostics)
@@ -91,3 +122,6 @@ def _read(
     else:
         spec = load_spec(source, diagnostics, sets=sets, plugins=plugins)
     return spec, analyse(spec, diagnostics) if spec is not None else None
+
+
+drawn_by(draw)  # from here on a spec and a model show themselves in notebooks

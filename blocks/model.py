@@ -44,6 +44,12 @@ class Model(nn.Module):
         """The tree of its YAML, where it was built from one."""
         return super().__repr__() if self.describe is None else self.describe()
 
+    def _repr_mimebundle_(self, **wanted: Any) -> Any:
+        """In a notebook: the picture of its definition, where that shows itself, beside the tree."""
+        show = getattr(self.definition, "_repr_mimebundle_", None)
+        bundle = show(**wanted) if show is not None else None
+        return bundle and {**bundle, "text/plain": repr(self)}
+
     @property
     def device(self) -> torch.device:
         return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))

@@ -53,7 +53,7 @@ def analyse(spec: Spec, diagnostics: Diagnostics) -> Model | None:
         return None
     if diagnostics.has_errors or root is None:
         return None
-    model = Model(root, analyser.definitions, spec.name or "model", spec.about)
+    model = Model(root, analyser.definitions, spec.name or "model", spec.about, spec=spec)
     model.sizes = default_sizes(model, spec)
     check_size(model, spec, diagnostics)
     return None if diagnostics.has_errors else model

@@ -115,6 +115,11 @@ def _value(definition: Definition, ref: Any) -> Value:
     return outputs[ref.output] if ref.output else next(iter(outputs.values()))
 
 
+def call_cost(call: Call, sizes: Mapping[str, int]) -> Cost:
+    """What one node costs, all its repetitions together; the state is that of every block in it that could keep one."""
+    return _call_cost(call, sizes, {})
+
+
 def _call_cost(call: Call, sizes: Mapping[str, int], known: dict[int, Cost]) -> Cost:
     total = Cost()
     for step in call.steps:

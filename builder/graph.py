@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from blockgraph.builder.rules import Construct, Inputs, Rules
 from blockgraph.builder.shapes import Value
 from blockgraph.specs.options import Options
+from blockgraph.specs.pictured import Pictured
 from blockgraph.specs.registry import BlockType
 
 if TYPE_CHECKING:
     import networkx as nx
+
+    from blockgraph.specs.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +161,11 @@ class Definition:
 
 
 @dataclass(eq=False)
-class Model:
+class Model(Pictured):
     """An analysed spec: the outermost definition and every distinct definition below it, callees first.
 
-    `sizes` gives the length at which costs are stated for each symbolic axis.
+    `sizes` gives the length at which costs are stated for each symbolic axis; `spec` is what was analysed: where each
+    node is written.
     """
 
     root: Definition
@@ -169,6 +173,7 @@ class Model:
     name: str
     about: str | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
+    spec: Spec | None = field(default=None, repr=False)
 
     @property
     def parameters(self) -> int:

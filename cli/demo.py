@@ -55,6 +55,7 @@ def command(out: Path, seconds: float, steps: int | None, prompt: str) -> None:
     say(screen, "1", f"{file} is valid: the preset {PRESET}, {model.parameters:,} parameters")
     pictures = draw_pictures(model, out)
     say(screen, "2", "drew " + " and ".join(map(str, pictures)))
+    use_fastest_threads(file)
     steps = steps or affordable_steps(file, seconds)
     say(screen, "3", f"training {steps:,} steps; Ctrl-C stops and saves")
     run = train_run(file, next_run(out), steps, screen)
@@ -91,6 +92,19 @@ def draw_pictures(model: Model, out: Path) -> list[Path]:
     for path in paths:
         draw(model, path)
     return paths
+
+
+def use_fastest_threads(file: Path) -> None:
+    """Sets torch's number of threads for this process."""
+    import torch
+
+    from blockgraph.builder.build import build
+    from blockgraph.training.settings import from_spec
+    from blockgraph.training.threads import fastest_threads
+
+    spec, _ = read_model(str(file), (), ())
+    batch = from_spec(spec.train).batch
+    torch.set_num_threads(fastest_threads(build(spec), batch.size, batch.length))
 
 
 def affordable_steps(file: Path, seconds: float) -> int:

@@ -3,7 +3,7 @@
 | code | meaning                                                        |
 |------|----------------------------------------------------------------|
 | 0    | done; warnings too                                             |
-| 1    | differs (`fmt --check`, `draw --check`)                        |
+| 1    | differs (`fmt --check`, `draw --check`, `diff`)                |
 | 2    | input refused; with `--strict` warnings too; wrong usage       |
 | 3    | stopped and resumable                                          |
 | 4    | disk full, or a loss that is not finite                        |
@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -48,6 +49,17 @@ def refusing(debug: bool = False) -> Iterator[None]:
         refuse_os_error(error, debug)
     except Exception as error:  # noqa: BLE001 - the last resort
         report_bug(error, debug)
+
+
+@contextmanager
+def saying_warnings() -> Iterator[None]:
+    """Warnings of ours, such as characters that no font has, go to stderr as one line each."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    for each in found:
+        if issubclass(each.category, UserWarning):
+            click.echo(f"warning: {each.message}", err=True)
 
 
 def print_refusal(error: BlockgraphError) -> None:

@@ -18,7 +18,10 @@ COMMANDS = {
     "show": ("show", "Print the resolved spec: extends, defaults and --set applied."),
     "fmt": ("fmt", "Write specs in the canonical layout, comments kept."),
     "draw": ("draw", "Draw the architecture as SVG, PNG, PDF or DOT."),
+    "diff": ("diff", "Compare two specs: what was added, removed and changed."),
+    "serve": ("serve", "Show the architecture in the browser while you write."),
     "build": ("build", "Build the model, list its nodes, run it once as a check."),
+    "trace": ("trace", "Run a text through the model: every node's numbers, and the masks."),
     "train": ("train", "Train as the spec's `train:` section says."),
     "generate": ("generate", "Sample text from a trained run."),
     "presets": ("presets", "List the shipped specs."),
@@ -80,7 +83,7 @@ def app(debug: bool) -> None:
 
     FILE is a spec's path, a shipped preset's name (`blockgraph presets`), or - for standard input.
 
-    Exit codes: 0 done (warnings too), 1 differs (--check), 2 input refused (--strict: warnings too),
+    Exit codes: 0 done (warnings too), 1 differs (--check, diff), 2 input refused (--strict: warnings too),
     3 stopped and resumable, 4 disk full or a loss that is not finite.
     """
 

@@ -47,5 +47,9 @@ CHECKS = [
     ),
     Check("large-meta", "{python} benchmarks/large.py meta", "< 2", "llama3-405b on meta, seconds"),
     Check("large-memory", "{python} benchmarks/large.py memory", "< 200", "llama3-405b on meta, MB beyond torch"),
+    Check("serve", "{python} benchmarks/serve.py", "<= 0.5", "seconds from a save to the new picture, worst of 30"),
+    Check("draw-large", "{python} benchmarks/drawing.py large", "< 1", "llama3-405b by `draw`, seconds in all"),
+    Check("draw-unrolled", "{python} benchmarks/drawing.py unrolled", "< 10", "1,024 nodes one by one, seconds in all"),
+    Check("draw-large", "{python} benchmarks/diagrams.py", "< 1", "llama3-405b drawn by the command, seconds in all"),
     Check("decode", "{python} benchmarks/decode.py", ">= 3", "decoding with state against recomputation, 256 tokens"),
 ]

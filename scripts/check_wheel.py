@@ -16,13 +16,15 @@ COMMANDS = (
     ["presets"],
     ["validate", "gpt2"],
     ["draw", "gpt-nano", "-o", "x.svg"],
+    ["draw", "gpt-nano", "-o", "x.html"],
     ["build", "gpt-nano"],
 )
 
 
 def files(folder: Path) -> set[str]:
-    """Python files, presets and the typing marker, relative to the folder."""
-    found = [p for pattern in ("*.py", "*.yaml", "py.typed") for p in folder.rglob(pattern)]
+    """Python files, presets, what the interactive page is made of and the typing marker, relative to the folder."""
+    patterns = ("*.py", "*.yaml", "*.css", "*.html", "*.js", "py.typed")
+    found = [p for pattern in patterns for p in folder.rglob(pattern)]
     return {p.relative_to(folder).as_posix() for p in found}
 
 

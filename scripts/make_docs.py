@@ -1,4 +1,4 @@
-"""Writes the pages that are generated from the code: docs/blocks.md, docs/errors.md and docs/images/*.svg."""
+"""Writes what is generated from the code: docs/blocks.md, docs/errors.md, docs/gallery.md and docs/images/**/*.svg."""
 
 from __future__ import annotations
 
@@ -9,14 +9,33 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from blockgraph.builder.analyse import analyse  # noqa: E402
+from blockgraph.builder.compare import compare  # noqa: E402
+from blockgraph.builder.graph import Model  # noqa: E402
 from blockgraph.cli.blocks import port_text  # noqa: E402
 from blockgraph.cli.reference import option_rows  # noqa: E402
 from blockgraph.specs.builtin import BUILTIN  # noqa: E402
 from blockgraph.specs.codes import CODES  # noqa: E402
+from blockgraph.specs.diagnostics import Diagnostics  # noqa: E402
+from blockgraph.specs.load import load_spec  # noqa: E402
+from blockgraph.specs.presets import names  # noqa: E402
 from blockgraph.specs.registry import BlockType  # noqa: E402
+from blockgraph.viz.diff import draw_diff  # noqa: E402
+from blockgraph.viz.draw import draw  # noqa: E402
+from blockgraph.viz.view import View  # noqa: E402
 
 NOTE = "<!-- Written by scripts/docs: change the code, not this page. -->"
+DIFFS = {"diff-gpt2": ("gpt2", "docs/figures/gpt2-modern.yaml")}  # two specs in one picture
 PICTURES = ("transformer-base",)
+FIGURES = {  # what docs/figures.md shows: a spec in docs/figures, and how it is drawn
+    "transformer": ("transformer", View()),
+    "transformer-closed": ("transformer", View(depth=0, direction="right")),
+    "attention": ("attention", View(open=("attention",))),
+    "gpt2": ("gpt2", View()),
+    "llama3-8b": ("llama3-8b", View()),
+    "mixture": ("mixture", View(open=("decoder.ffn",))),
+    "unet": ("unet", View(unroll=True, depth=0)),
+}
 
 
 def blocks_page() -> str:
@@ -75,30 +94,57 @@ def errors_page() -> str:
     return "\n".join(parts)
 
 
-def picture(preset: str) -> bytes:
-    """The diagram of a preset as SVG."""
-    from blockgraph.builder.analyse import analyse
-    from blockgraph.specs.diagnostics import Diagnostics
-    from blockgraph.specs.load import load_spec
-    from blockgraph.viz.draw import draw
+def gallery_page() -> str:
+    """All presets with their pictures."""
+    intro = "What is shipped. Every command takes these names for a file; `blockgraph new NAME` starts yours from one."
+    index = " · ".join(f"[{name}](#{name})" for name in names())
+    return "\n".join([NOTE, "", "# Gallery", "", intro, "", index, "", *map(gallery_section, names())])
 
+
+def gallery_section(name: str) -> str:
+    model = analysed(name)
+    about = cell(" ".join((model.about or name).split()))
+    lengths = ", ".join(f"{axis} = {size}" for axis, size in model.sizes.items() if axis != "B")
+    said = f"{about}. **{model.parameters:,}** parameters" + (f" (lengths: {lengths})" if lengths else "") + "."
+    image = f"![{name} as a diagram](images/presets/{name}.svg)"
+    return "\n".join([f"## {name}", "", said, "", image, ""])
+
+
+def analysed(preset: str) -> Model:
+    """A preset's block graph."""
     diagnostics = Diagnostics()
     spec = load_spec(preset, diagnostics)
     model = analyse(spec, diagnostics) if spec else None
     diagnostics.raise_errors()
     assert model is not None
-    return draw(model, format="svg")
+    return model
 
 
 def pages() -> dict[Path, bytes]:
     """The generated text pages; the same on every machine."""
-    return {ROOT / "docs/blocks.md": blocks_page().encode(), ROOT / "docs/errors.md": errors_page().encode()}
+    texts = {"blocks": blocks_page(), "errors": errors_page(), "gallery": gallery_page()}
+    return {ROOT / f"docs/{name}.md": text.encode() for name, text in texts.items()}
+
+
+def pictures() -> dict[Path, bytes]:
+    """The generated pictures; the same on every machine too: no engine has a hand in an SVG."""
+    images, auto = ROOT / "docs/images", View(theme="auto")
+    found = {images / f"{name}.svg": draw(analysed(name), format="svg") for name in PICTURES}
+    for name, (spec, view) in FIGURES.items():
+        drawn = draw(analysed(str(ROOT / f"docs/figures/{spec}.yaml")), format="svg", view=view)
+        found[images / f"figures/{name}.svg"] = drawn
+    found |= {images / f"{name}.svg": difference(*specs) for name, specs in DIFFS.items()}
+    return found | {images / f"presets/{name}.svg": draw(analysed(name), format="svg", view=auto) for name in names()}
+
+
+def difference(before: str, after: str) -> bytes:
+    """A preset and a file of this repository in one picture."""
+    models = (analysed(before), analysed(str(ROOT / after)))
+    return draw_diff(models, compare(*models), format="svg")
 
 
 def main() -> int:
-    found = pages()
-    if "--check" not in sys.argv:  # pictures differ by a few points between Graphviz versions: not compared
-        found |= {ROOT / f"docs/images/{name}.svg": picture(name) for name in PICTURES}
+    found = pages() | pictures()
     stale = [path for path, data in found.items() if not path.exists() or path.read_bytes() != data]
     for path in stale:
         print(f"{'stale' if '--check' in sys.argv else 'wrote'}: {path.relative_to(ROOT)}")

@@ -76,6 +76,14 @@ CODES: dict[str, Code] = {
         _model("  ffn: {type: ffn, hidden: 256, dropout: 1.5}\n"),
         _model("  ffn: {type: ffn, hidden: 256, dropout: 0.1}\n"),
     ),
+    "config": Code(
+        "a value in config.json that is missing or of another kind",
+        "A published model's config.json gives a preset its sizes, by the `vars:` of the preset's `huggingface:` "
+        "section. Each must be there and be of the kind that the preset has: a whole number, a number, true, a text. "
+        "Null is taken only where the preset's own value is null, or its section has a list that ends in null.",
+        '{"model_type": "gpt2", "n_embd": "768"}',
+        '{"model_type": "gpt2", "n_embd": 768, "n_head": 12, "n_layer": 12, "n_positions": 1024, "vocab_size": 50257}',
+    ),
     "copies": Code(
         "`copies` that do not fit `repeat`",
         "`copies: k` keeps k sets of weights for the repetitions of a node: repetition i of n uses set i * k // n. It "
@@ -182,6 +190,13 @@ CODES: dict[str, Code] = {
         "xavier_normal, kaiming_uniform, kaiming_normal, trunc_normal. The first glob that matches wins.",
         _model(_FFN, 'init: {"*.weight": null}\n'),
         _model(_FFN, 'init: {"*.weight": ones}\n'),
+    ),
+    "json-syntax": Code(
+        "a file named .json that is not JSON",
+        "A FILE whose name ends in .json is read as a published model's config.json: one JSON object, at most 64 deep. "
+        "The place is where the text stops being JSON. A spec is YAML, in a file named .yaml.",
+        '{"model_type": "gpt2",}',
+        '{"model_type": "gpt2"}',
     ),
     "later-node": Code(
         "a node that reads one written after it",
@@ -350,6 +365,13 @@ CODES: dict[str, Code] = {
         _model(_FFN, "varz: {width: 64}\n"),
         _model(_FFN),
     ),
+    "unknown-model": Code(
+        "a published model that no preset draws",
+        "The `model_type` of a config.json, or the class that it names in `architectures`, is none that a shipped "
+        "preset knows. The message lists those that are known. Other models are written as specs.",
+        '{"model_type": "gpt2", "architectures": ["GPT2DoubleHeadsModel"]}',
+        '{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}',
+    ),
     "unknown-name": Code(
         "an expression reads a name that is not there",
         "Options know `vars`, the block's params and `layer` (inside a `repeat`); wiring (`in`, `share`, `tie`) knows "
@@ -390,6 +412,14 @@ CODES: dict[str, Code] = {
         "CamelCase; a plugin's types need `--plugin`.",
         _model("  attn: {type: atention, heads: 4}\n"),
         _model("  attn: {type: attention, heads: 4}\n"),
+    ),
+    "unsupported-model": Code(
+        "a published model with a part that the preset lacks",
+        "The config.json switches something on that the preset for its `model_type` does not have, such as "
+        "attention to an encoder. It is refused, since the picture and the numbers would be those of another model. "
+        "A spec that `extends` the preset can add the part.",
+        '{"model_type": "gpt2", "add_cross_attention": true}',
+        '{"model_type": "gpt2", "add_cross_attention": false}',
     ),
     "unused-var": Code(
         "a variable that nothing reads",

@@ -13,6 +13,7 @@ from blockgraph.specs.extends import Resolver
 from blockgraph.specs.names import TOP_KEYS
 from blockgraph.specs.places import Source
 from blockgraph.specs.plugins import load_plugins
+from blockgraph.specs.published import is_config, spec_of_config
 from blockgraph.specs.reader import read_file
 from blockgraph.specs.reading import Reading
 from blockgraph.specs.registry import BlockType
@@ -39,10 +40,13 @@ def load_spec(
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
 ) -> Spec | None:
-    """The spec of a file, or of a preset by its name. `sets` are `PATH=VALUE`, `plugins` files or entry points with own
-    blocks. What is wrong goes into `diagnostics`; None only where nothing can be made of the file at all."""
+    """The spec of a file, of a preset by its name, or of a published model by its config.json. `sets` are `PATH=VALUE`,
+    `plugins` files or entry points with own blocks. What is wrong goes into `diagnostics`; None only where nothing can
+    be made of the file at all."""
     if isinstance(source, str) and source in presets.names() and not Path(source).is_file():
         return load_text(presets.text(source), diagnostics, name=f"presets/{source}.yaml", sets=sets, plugins=plugins)
+    if is_config(source):
+        return spec_of_config(source, diagnostics, sets=sets, plugins=plugins)
     path = Path(source)
     if not path.suffix and not path.exists():
         help = did_you_mean(str(source), presets.names()) or "`blockgraph presets` lists those that are shipped"
@@ -57,17 +61,23 @@ def load_text(
     diagnostics: Diagnostics,
     *,
     name: str = "<text>",
+    folder: Path | None = None,
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
 ) -> Spec | None:
-    """The spec of a YAML text; paths in it are relative to the working directory."""
-    return _load(Source(name, text), None, diagnostics, sets, plugins)
+    """The spec of a YAML text; paths in it are relative to `folder` (None: the working directory)."""
+    return _load(Source(name, text), None, diagnostics, sets, plugins, folder)
 
 
 def _load(
-    source: Source, path: Path | None, diagnostics: Diagnostics, sets: Sequence[str], plugins: Sequence[str]
+    source: Source,
+    path: Path | None,
+    diagnostics: Diagnostics,
+    sets: Sequence[str],
+    plugins: Sequence[str],
+    folder: Path | None = None,
 ) -> Spec | None:
-    folder = path.parent if path else None if source.name.startswith("presets/") else Path()
+    folder = path.parent if path else None if source.name.startswith("presets/") else folder or Path()
     resolver = Resolver(folder or Path(), diagnostics)
     if path is not None:
         resolver.open.append(str(path.resolve()))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from blockgraph.specs.merge import place_in
+from blockgraph.specs.pictured import Pictured
 from blockgraph.specs.places import Source, Span
 from blockgraph.specs.registry import BlockType
 from blockgraph.specs.tree import Mapping as MappingTree
@@ -83,7 +84,7 @@ class InitRule:
 
 
 @dataclass(frozen=True, eq=False)
-class Spec:
+class Spec(Pictured):
     """One model's spec, `extends` and `--set` applied. `tree` is the merged source: every value knows its place.
 
     `broken` names the vars that could not be evaluated: what reads them stays silent. `types` has the built-in block

@@ -14,16 +14,16 @@ from blockgraph.specs.tree import Mapping, Tree, find
 def warn_unused(spec: Spec, diagnostics: Diagnostics) -> None:
     """Warns of every var that no expression in the whole file reads, unless it is null.
 
-    A block's param that is called like a var hides it inside that block, except in the defaults of that param and of
-    those before it.
+    A shipped preset's own vars are not for those to mend who extend it. A block's param that is called like a var hides
+    it inside that block, except in the defaults of that param and of those before it.
     """
     read = set(_read(spec.tree))
     for name, value in spec.vars.items():
-        if value is not None and name not in read and not spec.library:
+        place = spec.place("vars", name, key=True)
+        inherited = place.source.extended_by is not None and place.source.name.startswith("presets/")
+        if value is not None and name not in read and not spec.library and not inherited:
             help = "remove it, or set it to null to keep the name"
-            diagnostics.warning(
-                "unused-var", f"nothing reads the var '{name}'", spec.place("vars", name, key=True), help=help
-            )
+            diagnostics.warning("unused-var", f"nothing reads the var '{name}'", place, help=help)
 
 
 def _read(tree: Mapping) -> Iterator[str]:

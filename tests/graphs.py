@@ -31,7 +31,11 @@ def specs(draw: st.DrawFn, causal: bool | None = None, seq2seq: bool | None = No
     call: dict[str, Any] = {"type": "Layer", "repeat": "=layers"}
     if two:
         spec["inputs"] = {"source": {"tokens": "=vocab", "axis": "S"}} | spec["inputs"]
-        memory = _attention(draw, "read", True, layered=False) if draw(st.booleans()) else {"type": "ffn", "hidden": 8, "in": "read"}
+        memory = (
+            _attention(draw, "read", True, layered=False)
+            if draw(st.booleans())
+            else {"type": "ffn", "hidden": 8, "in": "read"}
+        )
         spec["nodes"] = {"read": {"type": "embedding", "in": "source", "width": "=width"}, "memory": memory} | nodes
         call["in"] = {"x": list(nodes)[-1], "memory": "memory"}
     if draw(st.booleans()):
@@ -85,9 +89,19 @@ def _node(draw: st.DrawFn, kind: str, source: str, other: str, look_ahead: bool)
             return _attention(draw, source, look_ahead)
         case "ffn":
             hidden = draw(st.sampled_from([8, "=2*width", "=width + layer"]))
-            return {"type": "ffn", "hidden": hidden, "gated": draw(st.booleans()), "bias": draw(st.booleans()), "in": source}
+            return {
+                "type": "ffn",
+                "hidden": hidden,
+                "gated": draw(st.booleans()),
+                "bias": draw(st.booleans()),
+                "in": source,
+            }
         case "norm":
-            return {"type": draw(st.sampled_from(NORMS)), "eps": draw(st.sampled_from([1e-5, "=1e-6 * (layer + 1)"])), "in": source}
+            return {
+                "type": draw(st.sampled_from(NORMS)),
+                "eps": draw(st.sampled_from([1e-5, "=1e-6 * (layer + 1)"])),
+                "in": source,
+            }
         case "linear":
             return {"type": "linear", "width": "=width", "bias": draw(st.booleans()), "in": source}
         case "join" | "add_norm":

@@ -81,9 +81,15 @@ def test_both_readmes_open_with_the_picture_and_the_same_spec() -> None:
     assert ours == theirs and len(ours.splitlines()) == 15
 
 
-@pytest.mark.parametrize("page", ["docs/blocks.md", "docs/errors.md"])
+@pytest.mark.parametrize("page", ["docs/blocks.md", "docs/errors.md", "docs/gallery.md"])
 def test_generated_pages_are_up_to_date(page: str) -> None:
     assert (ROOT / page).read_bytes() == script("make_docs").pages()[ROOT / page], "run scripts/docs"
+
+
+def test_committed_pictures_are_in_step_with_their_specs() -> None:
+    found = script("make_docs").pictures()
+    stale = [path.name for path, data in found.items() if not path.exists() or path.read_bytes() != data]
+    assert stale == [], "run scripts/docs"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

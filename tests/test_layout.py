@@ -31,7 +31,7 @@ LIBRARIES = {
     "specs": {"pydantic", "pydantic_core", "yaml"},
     "blocks": {"torch"},
     "builder": {"torch", "networkx", "pydantic"},
-    "viz": {"networkx", "pygraphviz", "matplotlib", "numpy"},
+    "viz": {"networkx", "pygraphviz", "matplotlib", "numpy", "sphinx", "docutils", "markdown"},
     "running": {"torch", "numpy", "safetensors", "tokenizers"},
     "training": {"torch", "numpy", "safetensors", "tokenizers", "matplotlib", "rich"},
     "cli": {"click", "rich", "torch", "safetensors"},
@@ -104,6 +104,15 @@ def test_folder_links_are_relative(folder: str) -> None:
     assert os.readlink(link) == f"../{folder}"
 
 
+def test_files_that_are_no_python_are_packaged() -> None:
+    """Anything in a folder that is neither listed nor Python would be missing from the wheel."""
+    data = PROJECT["tool"]["setuptools"]["package-data"]
+    for folder in ARROWS:
+        listed = {path for glob in data.get(f"blockgraph.{folder}", ()) for path in (ROOT / folder).glob(glob)}
+        found = {path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        assert {path for path in found if path.suffix != ".py"} == listed
+
+
 def test_folders_are_one_level_deep() -> None:
     deeper = [p for folder in ARROWS for p in modules(folder) if p.parent != ROOT / folder]
     assert deeper == []  # a sub-package that pyproject does not list would vanish from the wheel
@@ -162,7 +171,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded("-c", "import blockgraph; blockgraph.__version__") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["build", "--help"], ["train", "-h"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["build", "--help"], ["train", "-h"], ["trace", "-h"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert loaded(*arguments) == set()
 
@@ -173,6 +182,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
         ["validate", "gpt2"],
         ["show", "gpt2"],
         ["draw", "gpt2", "-o", "gpt2.svg"],
+        ["diff", "gpt2", "gpt2", "-o", "both.svg"],
         ["schema", "gpt2"],
         ["presets"],
         ["blocks", "attention"],
@@ -185,7 +195,7 @@ def test_light_commands_never_load_torch(arguments: list[str], tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "arguments",
-    [["validate", "gpt2"], ["show", "gpt2"], ["draw", "gpt2", "-o", "gpt2.svg"], ["schema"]],
+    [["validate", "gpt2"], ["show", "gpt2"], ["draw", "gpt2", "-o", "gpt2.svg"], ["diff", "gpt2", "gpt2"], ["schema"]],
     ids=lambda arguments: arguments[0],
 )
 def test_light_commands_run_without_torch_installed(arguments: list[str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("demo", "test", "lint", "docs", "wheel", "accept")
+SCRIPTS = ("demo", "test", "lint", "docs", "site", "wheel", "accept")
 posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 
 

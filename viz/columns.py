@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
 from blockgraph.viz.figure import Box, Frame
 
@@ -21,6 +23,16 @@ class Columns:
     def __post_init__(self) -> None:
         self.index()
 
+    def append(self, number: int, key: str) -> None:
+        self.stacks[number].append(key)
+        self.of[key] = number
+
+    def insert(self, number: int, key: str) -> None:
+        """A new column, left of the one that has the number now."""
+        self.stacks.insert(number, [key])
+        for other, stack in enumerate(self.stacks[number:], number):
+            self.of |= dict.fromkeys(stack, other)
+
     def index(self) -> None:
         self.of = {key: number for number, stack in enumerate(self.stacks) for key in stack}
         self.below = {b: a for stack in self.stacks for a, b in itertools.pairwise(stack)}
@@ -28,25 +40,26 @@ class Columns:
 
 
 def columns(frame: Frame) -> Columns:
-    """Each item goes above the item that feeds it and has no longer way to the output; else it begins a column."""
+    """Each item goes above the item that feeds it and has no longer way to the output; or above one that feeds it and
+    has nothing above it; else it begins a column."""
     frame.spine = _spine(frame)
     sources = _sources(frame, frame.spine)
     heirs, length = _heirs(sources), _lengths(sources)
-    last = _last_use(frame, sources)
+    begin = Begin(frame, sources)
     aside = _aside(frame, sources)
     found = Columns([[START]] if frame.ports else [])
-    for key in frame.items:
+    for now, key in enumerate(frame.items):
         fed = [s for s in sources[key] if heirs.get(s) == key]
-        if fed:
-            base = max(fed, key=lambda s: (length[s], -fed.index(s)))
-            found.stacks[found.of[base]].append(key)
+        free = [s for s in sources[key] if found.stacks[found.of[s]][-1] == s and heirs[s] in found.of]
+        if fed or (free and key not in aside):
+            base = max(fed or free, key=lambda s: length[s])
+            found.append(found.of[base], key)
         elif key in aside and not frame.ports:
             first = next((n for n, stack in enumerate(found.stacks) if stack[0] not in aside), len(found.stacks))
-            found.stacks.insert(min((found.of[s] for s in sources[key]), default=first), [key])
+            found.insert(min((found.of[s] for s in sources[key]), default=first), key)
         else:
-            words = isinstance(item := frame.items[key], Box) and item.face.shape == "text"
-            _begin(found, key, sources, last, list(frame.items).index(key), not words)
-        found.index()
+            begin.place(found, key, now)
+    found.index()
     return found
 
 
@@ -60,23 +73,29 @@ def _spine(frame: Frame) -> str:
     return frame.ports[0] if frame.ports else ""
 
 
-def _begin(
-    found: Columns, key: str, sources: Mapping[str, Sequence[str]], last: Mapping[str, int], now: int, reuse: bool
-) -> None:
-    """A new column right of what the item reads and of other branches from there, or one that is done with; at the
-    end if the item reads nothing (and then only with `reuse` one that is done with: a model's inputs stand at the
-    bottom)."""
-    home = max((found.of[s] for s in sources[key]), default=0 if reuse else len(found.stacks) - 1)
-    place = home + 1 if sources[key] else len(found.stacks)
-    for number in range(max(home + 1, 1), len(found.stacks)):
-        if all(last[other] < now for other in found.stacks[number]):
-            found.stacks[number].append(key)
-            return
-        if number == place and any(
-            found.of[s] == home for other in found.stacks[number] for s in sources.get(other, ())
-        ):
-            place += 1
-    found.stacks.insert(place, [key])
+class Begin:
+    """Where items go that are above no other: a new column right of what the item reads and of other branches from
+    there, or one that is done with; at the end if the item reads nothing (and a model's inputs stand at the bottom:
+    they take no column over)."""
+
+    def __init__(self, frame: Frame, sources: Mapping[str, Sequence[str]]) -> None:
+        self.frame = frame
+        self.sources = sources
+        self.last = _last_use(frame, sources)
+
+    def place(self, found: Columns, key: str, now: int) -> None:
+        words = isinstance(item := self.frame.items[key], Box) and item.face.shape == "text"
+        reads = self.sources[key]
+        home = max((found.of[s] for s in reads), default=len(found.stacks) - 1 if words else 0)
+        place = home + 1 if reads else len(found.stacks)
+        for number in range(max(home + 1, 1), len(found.stacks)):
+            stack = found.stacks[number]
+            if all(self.last[other] < now for other in reversed(stack)):
+                found.append(number, key)
+                return
+            if number == place and any(found.of[s] == home for other in stack for s in self.sources.get(other, ())):
+                place += 1
+        found.insert(place, key)
 
 
 def _sources(frame: Frame, spine: str) -> dict[str, list[str]]:
@@ -105,16 +124,18 @@ def _heirs(sources: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Item to the item that goes on above it: of those that read it and lie on no longer way (the edges of the
     transitive reduction), the one with the longest way to an output."""
     readers = _readers(sources)
-    beyond: dict[str, set[str]] = {}  # everything that an item reaches
+    bits = {key: 1 << number for number, key in enumerate((START, *sources))}
+    beyond: dict[str, int] = {}  # everything that an item reaches, as bits
     ahead: dict[str, int] = {}
-    for key in reversed([START, *sources]):
+    for key in reversed(bits):
         after = readers.get(key, [])
-        beyond[key] = set(after).union(*(beyond[a] for a in after))
+        beyond[key] = reduce(or_, (beyond[a] | bits[a] for a in after), 0)
         ahead[key] = 1 + max((ahead[a] for a in after), default=0)
     heirs: dict[str, str] = {}
     for key, after in readers.items():
-        direct = [a for a in after if not any(a in beyond[b] for b in after)]
-        heirs[key] = max(direct, key=lambda a: (ahead[a], -direct.index(a)))
+        further = reduce(or_, (beyond[a] for a in after), 0)
+        direct = [a for a in after if not bits[a] & further]
+        heirs[key] = max(direct, key=lambda a: ahead[a])
     return heirs
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from blockgraph.viz.faces import Face
+from blockgraph.viz.areas import Area, Grid, meet
+from blockgraph.viz.faces import Face, Mark
 from blockgraph.viz.figure import Frame
 from blockgraph.viz.lanes import Column, Wire
-from blockgraph.viz.level import Level, Spot
+from blockgraph.viz.level import Level, Net, Spot
 from blockgraph.viz.measure import BESIDE, SMALL
 from blockgraph.viz.text import width
 
@@ -27,45 +29,71 @@ class Placed:
     width: float
     height: float
 
+    @property
+    def area(self) -> Area:
+        x, y = self.width / 2, self.height / 2
+        return self.x - x, self.y - y, self.x + x, self.y + y
+
 
 @dataclass(frozen=True)
 class Panel:
-    """A frame's border (left, bottom, right, top), and where the words outside it are centred."""
+    """A frame's border (left, bottom, right, top), and where the words outside it are centred: the x of their middle,
+    or its y in a `turned` frame, whose words stand above or below it."""
 
     id: str
     times: str
     caption: tuple[str, ...]
-    box: tuple[float, float, float, float]
+    box: Area
     words: float
     inside: tuple[Placed | Panel, ...]
+    turned: bool = False
 
 
 @dataclass(frozen=True)
 class Words:
-    """Small text at a line: x is its left edge, y its middle."""
+    """Small text at a line: x is its left edge, y its middle. `turned` text takes as much room as it will when the
+    drawing is stood up again (`turn`)."""
 
     text: str
     x: float
     y: float
     low: float = 0.0  # the stretch that it may stand beside, if `high` is above `low`
     high: float = 0.0
+    turned: bool = False
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Across and along a line that goes up."""
+        wide, high = width(self.text, SMALL), 1.2 * SMALL
+        return (high, wide) if self.turned else (wide, high)
+
+    @property
+    def area(self) -> Area:
+        wide, high = self.size
+        return self.x, self.y - high / 2, self.x + wide, self.y + high / 2
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line, corner by corner, from box to box; `arrow` is false for none. The first corner may lie on another
-    line of the same source, which it leaves there."""
+    """One line, corner by corner, from box to box; `value` is the source's output, `through` the frames that it comes
+    out of. The first corner may lie on another line of the same value, which it leaves there."""
 
     source: str
     target: str
     points: tuple[Point, ...]
+    value: str = "out"
+    through: tuple[str, ...] = ()
+    mark: Mark = ""  # of a value that is compared; where there is none, that of both its ends counts
 
 
 @dataclass
 class Drawing:
+    """All that is painted. `note` says why it is a plain one, if it is."""
+
     items: list[Placed | Panel] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     words: list[Words] = field(default_factory=list)
+    note: str = ""
 
     def boxes(self) -> Iterator[Placed]:
         """Every block's box, also inside frames."""
@@ -95,7 +123,7 @@ def drawing(level: Level) -> Drawing:
     drawn = Drawing()
     drawn.items = _items(level, 0.0, 0.0, drawn)
     drawn.lines += trim(list(_lines(((level, 0.0, 0.0),))))
-    drawn.words = [kept for words in drawn.words if (kept := clear(words, drawn)) is not None]
+    drawn.words = kept(drawn)
     return drawn
 
 
@@ -105,8 +133,12 @@ def _origin(level: Level, spot: Spot, x: float, y: float) -> Point:
 
 def _items(level: Level, x: float, y: float, drawn: Drawing) -> list[Placed | Panel]:
     items: list[Placed | Panel] = []
+    taps: dict[Net, float] = {}  # where a value's line turns off first
     for wire in level.wires:
-        _say(wire, level, x, y, drawn)
+        if len(wire.corners) > 2:
+            taps[wire.source] = min(taps.get(wire.source, math.inf), wire.corners[1][1])
+    for wire in level.wires:
+        _say(wire, level, (x, y), taps, drawn)
     for spot in level.spots.values():
         at_x, at_y = _origin(level, spot, x, y)
         if spot.inside is None:
@@ -138,7 +170,7 @@ def _placed(spot: Spot, x: float, y: float, drawn: Drawing) -> list[Placed | Pan
     return [box, beside]
 
 
-def _say(wire: Wire, level: Level, x: float, y: float, drawn: Drawing) -> None:
+def _say(wire: Wire, level: Level, origin: Point, taps: Mapping[Net, float], drawn: Drawing) -> None:
     """The shape beside the longest clear stretch of a line that goes straight up; which copy is read, above any other
     line."""
     straight = len(wire.corners) == 2 and isinstance(wire.corners[0][0], Column)
@@ -146,40 +178,53 @@ def _say(wire: Wire, level: Level, x: float, y: float, drawn: Drawing) -> None:
     if not text or not wire.corners:
         return
     (start, top), (_, end) = wire.corners[0], wire.corners[1]
-    at = x + level.x(start)
+    at, y, turned = origin[0] + level.x(start), origin[1], level.frame.turned
     if straight:
-        taps = [c[1][1] for other in level.wires if other.source == wire.source for c in [other.corners] if len(c) > 2]
-        high = y + min(taps, default=end)
-        drawn.words.append(Words(text, at + 7, (y + top + high) / 2 - 1, y + top, high))
+        high = y + taps.get(wire.source, end)
+        drawn.words.append(Words(text, at + 7, (y + top + high) / 2 - 1, y + top, high, turned))
     elif isinstance(start, Column):
         right = len(wire.corners) > 2 and level.x(wire.corners[2][0]) > level.x(start)
-        drawn.words.append(Words(text, at + 7 if right else at - 7 - width(text, SMALL), y + end + 6))
+        words = Words(text, at + 7, y + end + 6, turned=turned)
+        drawn.words.append(words if right else replace(words, x=at - 7 - words.size[0]))
 
 
-def clear(words: Words, drawn: Drawing) -> Words | None:
-    """The same words where no line and no box is, as near as can be to where they were; None if there is no such
-    place."""
-    wide = width(words.text, SMALL)
-    steps = int(max(words.high - words.low - 10, 0) / 2 / 3)
+def kept(drawn: Drawing) -> list[Words]:
+    """The words that find a clear place; what would be said twice at one place is said once."""
+    taken: Grid[str] = Grid((box.area, "") for box in drawn.boxes())
+    for line in drawn.lines:
+        for a, b in itertools.pairwise(line.points):
+            taken.add((min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])), "")
+    for panel in drawn.panels():
+        for area in _rim(panel.box):
+            taken.add(area, "")
+    found = []
+    for words in drawn.words:
+        place = clear(words, taken)
+        if place is not None:
+            found.append(place)
+            taken.add(place.area, words.text)
+    return found
+
+
+def _rim(box: Area) -> Iterator[Area]:
+    """The four sides of a frame's border."""
+    left, bottom, right, top = box
+    yield from ((left, bottom, right, bottom), (left, top, right, top))
+    yield from ((left, bottom, left, top), (right, bottom, right, top))
+
+
+def clear(words: Words, taken: Grid[str]) -> Words | None:
+    """The same words where nothing else is, as near as can be to where they were; None if there is no such place."""
+    if any(text == words.text and meet(words.area, place) for _, place, text in taken.near(words.area)):
+        return None
+    wide, high = words.size
+    steps = int(max(words.high - words.low - high, 0) / 2 / 3)
     for x in (words.x, words.x - 14 - wide):
         for step in sorted(range(-steps, steps + 1), key=abs):
-            y = words.y + 3 * step
-            if _empty((x - 1, y - 5, x + wide + 1, y + 5), drawn):
-                return Words(words.text, x, y)
+            moved = replace(words, x=x, y=words.y + 3 * step)
+            if not any(meet(moved.area, place, -0.5) for _, place, _ in taken.near(moved.area)):
+                return moved
     return None
-
-
-def _empty(area: tuple[float, float, float, float], drawn: Drawing) -> bool:
-    for line in drawn.lines:
-        for a, b in zip(line.points, line.points[1:], strict=False):
-            if _meet(area, (min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1]))):
-                return False
-    boxes = ((b.x - b.width / 2, b.y - b.height / 2, b.x + b.width / 2, b.y + b.height / 2) for b in drawn.boxes())
-    return not any(_meet(area, box) for box in boxes)
-
-
-def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
-    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
 # -- lines through all frames --------------------------------------------------------------------------------------
@@ -194,32 +239,32 @@ def _lines(chain: tuple[At, ...]) -> Iterator[Line]:
     for wire in level.wires:
         spot = level.spots[wire.target[0]] if wire.target[0] is not None else None
         if spot is not None and spot.inside is None:
-            for source, before in _origins(chain, wire):
-                yield Line(source, spot.item.id, _simple([*before, *_points(wire, level, x, y)]))
+            for (source, value), before, through in _origins(chain, wire):
+                yield Line(source, spot.item.id, _simple([*before, *_points(wire, level, x, y)]), value, through)
     for spot in level.spots.values():
         if spot.inside is not None:
             yield from _lines((*chain, (spot.inside, *_origin(level, spot, x, y))))
 
 
-def _origins(chain: tuple[At, ...], wire: Wire) -> Iterator[tuple[str, list[Point]]]:
-    """The boxes that a wire's value comes from, and the way from there to the wire's start, out of frames and into
-    them."""
+def _origins(chain: tuple[At, ...], wire: Wire) -> Iterator[tuple[tuple[str, str], list[Point], tuple[str, ...]]]:
+    """The boxes (and their outputs) that a wire's value comes from, the way from there to the wire's start, out of
+    frames and into them, and the frames that it comes out of."""
     level, x, y = chain[-1]
     if wire.source[0] is None:
         for outer in chain[-2][0].wires if len(chain) > 1 else ():
             if outer.entry is not None and wire in outer.entry.wires:
-                for source, before in _origins(chain[:-1], outer):
-                    yield source, before + _points(outer, *chain[-2])
+                for source, before, through in _origins(chain[:-1], outer):
+                    yield source, before + _points(outer, *chain[-2]), through
         return
     spot = level.spots[wire.source[0]]
     if spot.inside is None:
-        yield spot.item.id, []
+        yield (spot.item.id, wire.source[1]), [], ()
         return
     inside = (spot.inside, *_origin(level, spot, x, y))
     for inner in spot.inside.wires:
         if inner.target == (None, wire.source[1]):
-            for source, before in _origins((*chain, inside), inner):
-                yield source, before + _points(inner, *inside)
+            for source, before, through in _origins((*chain, inside), inner):
+                yield source, before + _points(inner, *inside), (*through, spot.item.id)
 
 
 def _points(wire: Wire, level: Level, x: float, y: float) -> list[Point]:
@@ -250,40 +295,58 @@ def _aligned(a: Point, b: Point, c: Point, axis: int) -> bool:
 def trim(lines: list[Line]) -> list[Line]:
     """The lines without the stretches that an earlier line from the same point covers already: drawn twice they look
     bold."""
-    done: dict[Point, list[tuple[Point, ...]]] = {}
+    ways = Ways()
     trimmed: list[Line] = []
     for line in sorted(lines, key=lambda line: len(line.points)):
-        others = done.setdefault(line.points[0], [])
-        start = max((_shared(line.points, other) for other in others), default=0.0)
-        trimmed.append(Line(line.source, line.target, _from(line.points, start)))
-        others.append(line.points)
+        trimmed.append(replace(line, points=_from(line.points, ways.shared(line.points))))
+        ways.add(line.points)
     return trimmed
 
 
 RADIUS = 6.0
+Heading = tuple[int, int]
 
 
-def _shared(points: tuple[Point, ...], other: tuple[Point, ...]) -> float:
-    """The length that both ways have in common from their start; less a corner's radius where the other one turns
-    off, so that its rounded corner leaves no gap."""
-    run = 0.0
-    for (a, b), (_, d) in zip(itertools.pairwise(points), itertools.pairwise(other), strict=False):
-        if (
-            not (_aligned(a, b, d, 0) or _aligned(a, b, d, 1))
-            or (b[0] - a[0]) * (d[0] - a[0]) + (b[1] - a[1]) * (d[1] - a[1]) <= 0
-        ):
-            return run
-        here, there = abs(b[0] - a[0]) + abs(b[1] - a[1]), abs(d[0] - a[0]) + abs(d[1] - a[1])
-        if abs(here - there) > 0.05:
-            return run + (here if here < there else max(there - RADIUS, 0.0))
-        run += here
-    return run
+class Ways:
+    """Lines' ways from their start on, as a tree: what a new one has in common with any of them is found without a look
+    at each."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[Point, ...]] = set()
+        self._furthest: dict[tuple[tuple[Point, ...], Heading], float] = {}
+
+    def add(self, points: tuple[Point, ...]) -> None:
+        for number, (a, b) in enumerate(itertools.pairwise(points), 1):
+            so_far, heading = points[:number], _heading(a, b)
+            self._known.add(points[: number + 1])
+            self._furthest[so_far, heading] = max(self._furthest.get((so_far, heading), 0.0), _length(a, b))
+
+    def shared(self, points: tuple[Point, ...]) -> float:
+        """The length that the way has in common with one of them from its start; less a corner's radius where the
+        other one turns off, so that its rounded corner leaves no gap."""
+        run = 0.0
+        for number, (a, b) in enumerate(itertools.pairwise(points), 1):
+            here, there = _length(a, b), self._furthest.get((points[:number], _heading(a, b)), 0.0)
+            if points[: number + 1] not in self._known:
+                return run + (here if here < there else max(there - RADIUS, 0.0))
+            run += here
+        return run
+
+
+def _heading(a: Point, b: Point) -> Heading:
+    """Which way it goes from one point to the other: right, left, up or down."""
+    x, y = b[0] - a[0], b[1] - a[1]
+    return (0 if abs(x) < 0.05 else 1 if x > 0 else -1, 0 if abs(y) < 0.05 else 1 if y > 0 else -1)
+
+
+def _length(a: Point, b: Point) -> float:
+    return abs(b[0] - a[0]) + abs(b[1] - a[1])
 
 
 def _from(points: tuple[Point, ...], start: float) -> tuple[Point, ...]:
     """The rest of the way after `start` points of length."""
     for number, (a, b) in enumerate(itertools.pairwise(points)):
-        length = abs(b[0] - a[0]) + abs(b[1] - a[1])
+        length = _length(a, b)
         if start < length - 0.05:
             share = start / length
             return (

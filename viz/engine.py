@@ -21,17 +21,19 @@ INSTALL = (
     "install your system's package 'graphviz', so that `dot` is on PATH (apt install graphviz, brew install graphviz, "
     "winget install graphviz), or run `pip install pygraphviz`"
 )
+POINTS = 72  # an inch
 LONGEST = 60.0  # seconds that painting may take
 
 # When a PDF was written; the same length must stay, for the file says at which bytes its objects lie.
 _DATE = re.compile(rb"(?<=/CreationDate )\(D:\d{14}([^)]*)\)")
 
-# Run by the child: DOT on stdin, the picture on stdout. argv: the folder pygraphviz lies in, the format.
+# Run by the child: DOT on stdin, the picture on stdout. argv: the folder pygraphviz lies in, the format, dots per inch.
 _CHILD = """
 import sys
 sys.path.append(sys.argv[1])
 import pygraphviz
 graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode("utf-8"))
+graph.graph_attr["dpi"] = sys.argv[3]
 sys.stdout.buffer.write(graph.draw(format=sys.argv[2], prog="nop2"))
 """
 
@@ -64,24 +66,22 @@ def render(dot: str, format: str, *, dpi: int = 150, use: str | None = None) -> 
     chosen = use or engine()
     if chosen is None:
         raise EngineError(f"no Graphviz here: {INSTALL}")
-    if format == "png":
-        dot = dot.replace("graph [", f"graph [dpi={dpi} ", 1)
-    picture = _run(_command(chosen, format), dot, format)
+    picture = _run(_command(chosen, format, dpi if format == "png" else POINTS), dot, format)
     return _DATE.sub(lambda found: b"(D:19700101000000" + found[1] + b")", picture) if format == "pdf" else picture
 
 
-def _command(chosen: str, format: str) -> list[str]:
+def _command(chosen: str, format: str, dpi: int) -> list[str]:
     if chosen == "dot":
-        return [on_path() or "dot", "-Knop2", f"-T{format}"]
+        return [on_path() or "dot", "-Knop2", f"-T{format}", f"-Gdpi={dpi}"]
     spec = importlib.util.find_spec("pygraphviz")
     folder = str(Path(spec.origin).parent.parent) if spec and spec.origin else ""
-    return [sys.executable, "-c", _CHILD, folder, format]
+    return [sys.executable, "-c", _CHILD, folder, format, str(dpi)]
 
 
 def _run(command: list[str], dot: str, format: str) -> bytes:
     try:
         with tempfile.TemporaryDirectory() as folder:
-            environment = _environment(Path(folder))
+            environment = font_environment(Path(folder))
             done = subprocess.run(
                 command, input=dot.encode(), capture_output=True, timeout=LONGEST, env=environment, check=False
             )
@@ -98,7 +98,7 @@ def _run(command: list[str], dot: str, format: str) -> bytes:
 # -- fonts ------------------------------------------------------------------------------------------------------------
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def font_environment(folder: Path) -> dict[str, str]:
     """The child's environment: fontconfig reads what it would read anyway, and matplotlib's DejaVu fonts besides.
     `folder` holds its configuration meanwhile."""
     environment = dict(os.environ)
@@ -115,6 +115,12 @@ def _dejavu() -> Path | None:
     spec = importlib.util.find_spec("matplotlib")
     folder = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" if spec and spec.origin else None
     return folder if folder is not None and folder.is_dir() else None
+
+
+def bundled_fonts() -> list[str]:
+    """The files of matplotlib's DejaVu Sans."""
+    folder = _dejavu()
+    return sorted(map(str, folder.glob("DejaVuSans*.ttf"))) if folder is not None else []
 
 
 # Where fontconfig's own configuration and, on systems that have none, the fonts lie.

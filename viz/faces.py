@@ -33,7 +33,8 @@ FILLS = {
 class Face:
     """How one block is drawn. `lines` are its words, `small` what is set smaller below them. A `circle` holds one
     sign, a `wave` a sinusoid. `beside` is a second block that feeds this one and has no node of its own (a table of
-    positions)."""
+    positions). In a comparison `mark` says what became of the block, and `notes`, set below `small`, what it was.
+    `turned`: it is laid out lying on its side, and will be stood up again (`turn`)."""
 
     kind: str
     lines: tuple[str, ...]
@@ -42,3 +43,4 @@ class Face:
     beside: Face | None = None
     mark: Mark = ""
     notes: tuple[str, ...] = ()
+    turned: bool = False

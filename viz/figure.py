@@ -46,7 +46,9 @@ class Box:
 @dataclass(eq=False)
 class Frame:
     """A block that is drawn opened. `times` says how often it is stacked, `caption` what it is called; both stand
-    outside. `spine` is the input that its first column stands on (found when it is laid out)."""
+    outside. `spine` is the input that its first column stands on (found when it is laid out). `data` are the inputs
+    that carry as much as the first one (attention's keys and values). Inputs other than the spine come into the first
+    column over the left border, those in `right` over the right one. `turned` as of a face."""
 
     id: str
     items: dict[str, Box | Frame] = field(default_factory=dict)
@@ -56,10 +58,13 @@ class Frame:
     times: str = ""
     caption: tuple[str, ...] = ()
     spine: str = ""
+    data: tuple[str, ...] = ()
+    right: tuple[str, ...] = ()
+    turned: bool = False
 
     @property
     def main(self) -> frozenset[str]:
-        return frozenset({*self.ports[:1], self.spine})
+        return frozenset({*self.ports[:1], self.spine, *self.data})
 
     def walk(self) -> Iterator[Box | Frame]:
         """Every item below, frames before what is in them."""

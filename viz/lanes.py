@@ -5,8 +5,11 @@ Gutter g is the strip left of column g; the last one is right of all columns. No
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
 
 SPACING = 12.0  # between lanes, and from the first lane to a box
 APART = 8.0  # between horizontal lines
@@ -32,6 +35,7 @@ class Lane:
     low: float
     high: float
     track: int = 0
+    moved: float = 0.0  # from where its track is
 
     def reach(self, y: float) -> None:
         self.low, self.high = min(self.low, y), max(self.high, y)
@@ -47,7 +51,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """The x of the frame's left border."""
+    """The x of the frame's left border, or of its right one."""
+
+    right: bool = False
 
 
 X = Column | Lane | Border
@@ -58,7 +64,7 @@ Corner = tuple[X, float]
 class Entry:
     """Where a line comes into a frame: at the bottom or the left border, and the wires that go on from there."""
 
-    side: str  # "bottom" or "left"
+    side: str  # "bottom", "left" or "right"
     x: X
     y: float
     wires: list[Wire] = field(default_factory=list)
@@ -78,49 +84,77 @@ class Wire:
     side: str = ""  # bottom, left, right: where it meets the target
     shift: float = 0.0  # from the target's spine
     height: float = 0.0  # above the target's bottom
+    away: int = 0  # how many columns lie between
+
+
+class Crossing(NamedTuple):
+    """A horizontal line over the strips from `first` to `last`."""
+
+    y: float
+    first: int
+    last: int
+    net: object
+
+
+def _runs(strips: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of each unbroken run of strips."""
+    runs: list[tuple[int, int]] = []
+    for strip in sorted(strips):
+        if runs and strip <= runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], strip)
+        else:
+            runs.append((strip, strip))
+    return runs
 
 
 @dataclass
 class Gutters:
-    """All lanes of a frame, and the heights at which horizontal lines run in each strip: gutter g is strip 2 g,
-    column c strip 2 c + 1."""
+    """All lanes of a frame, and where horizontal lines run: gutter g is strip 2 g, column c strip 2 c + 1."""
 
-    lanes: list[Lane] = field(default_factory=list)
-    crossings: dict[int, dict[tuple[float, object], None]] = field(default_factory=dict)
+    lanes: dict[tuple[object, int], Lane] = field(default_factory=dict)  # by net and gutter
+    crossings: list[Crossing] = field(default_factory=list)  # lowest first
+    known: set[Crossing] = field(default_factory=set)
 
     def lane(self, net: object, gutter: int, near: str, *heights: float) -> Lane:
         """The net's lane in that gutter, made or made longer."""
-        for lane in self.lanes:
-            if lane.net == net and lane.gutter == gutter:
-                for y in heights:
-                    lane.reach(y)
-                return lane
-        self.lanes.append(Lane(net, gutter, near, min(heights), max(heights)))
-        return self.lanes[-1]
+        lane = self.lanes.get((net, gutter))
+        if lane is None:
+            lane = self.lanes[net, gutter] = Lane(net, gutter, near, min(heights), max(heights))
+        for y in heights:
+            lane.reach(y)
+        return lane
 
     def cross(self, strips: Iterable[int], y: float, net: object) -> None:
-        for strip in strips:
-            self.crossings.setdefault(strip, {})[y, net] = None
+        for first, last in _runs(strips):
+            crossing = Crossing(y, first, last, net)
+            if crossing not in self.known:
+                self.known.add(crossing)
+                insort(self.crossings, crossing, key=lambda other: other.y)
 
-    def taken(self, strips: Iterable[int], net: object) -> list[Stretch]:
-        """The heights at which the net may not cross the strips, because of others' lines there."""
-        crossings = {crossing: None for strip in strips for crossing in self.crossings.get(strip, ())}
-        return [(y - APART, y + APART) for y, other in crossings if other != net]
+    def taken(self, strips: Iterable[int], net: object, y: float = 0.0) -> list[Stretch]:
+        """The heights from `y` up at which the net may not cross the strips, because of others' lines there."""
+        runs = _runs(strips)
+        start = bisect_left(self.crossings, y - APART, key=lambda other: other.y)
+        return [
+            (other.y - APART, other.y + APART)
+            for other in islice(self.crossings, start, None)
+            if other.net != net and any(other.first <= last and other.last >= first for first, last in runs)
+        ]
 
     def above(self, strips: Iterable[int], y: float, net: object) -> float:
         """The lowest height from `y` up at which the net may cross the strips."""
-        return lowest(y, self.taken(strips, net))
+        return lowest(y, self.taken(strips, net, y))
 
     def settle(self, count: int) -> list[float]:
         """Gives every lane its track; the width of each of the `count` gutters."""
+        sides: dict[tuple[int, str], list[Lane]] = {}
+        for lane in self.lanes.values():
+            sides.setdefault((lane.gutter, lane.near), []).append(lane)
         widths = []
         for gutter in range(count):
             tracks = 0
             for near in ("left", "right"):
-                group = sorted(
-                    (x for x in self.lanes if x.gutter == gutter and x.near == near),
-                    key=lambda x: (x.high - x.low, x.low),
-                )
+                group = sorted(sides.get((gutter, near), ()), key=lambda x: (x.high - x.low, x.low))
                 tracks += _tracks(group, tracks, reverse=near == "right")
             widths.append(SPACING * (tracks + 1) if tracks else 0.0)
         return widths

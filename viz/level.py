@@ -53,6 +53,7 @@ class Level:
     exits: dict[str, X] = field(default_factory=dict)
     columns: list[float] = field(default_factory=list)  # x of each spine
     gutters: list[float] = field(default_factory=list)  # x of each gutter's left edge
+    moves: list[float] = field(default_factory=list)  # how far each column, and its lanes with it, was moved since
     height: float = 0.0
     left: float = 0.0
     right: float = 0.0
@@ -62,6 +63,13 @@ class Level:
             case Column(number, shift):
                 return self.columns[number] + shift
             case Lane():
-                return self.gutters[x.gutter] + SPACING * (x.track + 1)
-            case Border():
-                return -self.left
+                moved = self.moves[self.owner(x)] if self.moves else 0.0
+                return self.gutters[x.gutter] + SPACING * (x.track + 1) + moved + x.moved
+            case Border(right):
+                return self.right if right else -self.left
+
+    def owner(self, x: Column | Lane) -> int:
+        """The column that an x belongs to: a lane's is the one that it keeps close to."""
+        if isinstance(x, Column):
+            return x.number
+        return min(max(x.gutter if x.near == "right" else x.gutter - 1, 0), len(self.columns) - 1)

@@ -14,7 +14,7 @@ from blockgraph.viz.text import count
 if TYPE_CHECKING:
     from blockgraph.builder.graph import Leaf
 
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "relu": "ReLU",
     "relu2": "ReLU²",
     "gelu": "GELU",
@@ -60,7 +60,8 @@ def _amount(leaf: Leaf) -> str:
     return count(weights(leaf)) if leaf.weights else ""
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """A number as a reader would write it."""
     return (
         f"{value:g}"
         if isinstance(value, float) and abs(value) < 1e6
@@ -105,7 +106,7 @@ def _attention_extras(leaf: Leaf) -> tuple[str, ...]:
     return _facts(
         f"window {window}" if window else "",
         "QK norm" if _option(leaf, "qk_norm") else "",
-        f"softcap {_number(softcap)}" if softcap else "",
+        f"softcap {number(softcap)}" if softcap else "",
         "sinks" if _option(leaf, "sinks") else "",
         "block-sparse" if _option(leaf, "sparse") else "",
     )
@@ -114,7 +115,8 @@ def _attention_extras(leaf: Leaf) -> tuple[str, ...]:
 def _beside_attention(leaf: Leaf) -> Face | None:
     rope = _option(leaf, "rope")
     if rope:
-        return Face("positions", ("RoPE", f"θ = {_number(getattr(rope, 'theta', 10000.0))}"))
+        scaled = "" if rope.type == "default" else f"{rope.type} × {number(rope.factor)}" if rope.factor else rope.type
+        return Face("positions", ("RoPE", f"θ = {number(rope.theta)}"), _facts(scaled))
     return Face("positions", ("ALiBi",)) if _option(leaf, "alibi") else None
 
 
@@ -136,7 +138,7 @@ def relative_bias(leaf: Leaf) -> Face:
 
 def ffn(leaf: Leaf) -> Face:
     act, gated, hidden = str(_option(leaf, "activation")), _option(leaf, "gated"), _option(leaf, "hidden")
-    said = _ACTIVATIONS.get(act, act)
+    said = ACTIVATIONS.get(act, act)
     lines = (_GATED.get(act, f"Gated {said}"), "Feed Forward") if gated else ("Feed Forward", f"({said})")
     inner, outer = _width(leaf, "x"), _out(leaf)
     return Face("ffn", lines, _facts(f"{inner}→{hidden}→{outer}" if inner and outer else "", _amount(leaf)))
@@ -176,19 +178,19 @@ def linear(leaf: Leaf) -> Face:
 
 def activation(leaf: Leaf) -> Face:
     kind = str(_option(leaf, "kind"))
-    return Face("activation", (_ACTIVATIONS.get(kind, kind),))
+    return Face("activation", (ACTIVATIONS.get(kind, kind),))
 
 
 def scale(leaf: Leaf) -> Face:
-    return Face("activation", (f"× {_number(_option(leaf, 'by'))}",))
+    return Face("activation", (f"× {number(_option(leaf, 'by'))}",))
 
 
 def softcap(leaf: Leaf) -> Face:
-    return Face("activation", (f"Softcap {_number(_option(leaf, 'cap'))}",))
+    return Face("activation", (f"Softcap {number(_option(leaf, 'cap'))}",))
 
 
 def dropout(leaf: Leaf) -> Face:
-    return Face("activation", (f"Dropout {_number(_option(leaf, 'p'))}",))
+    return Face("activation", (f"Dropout {number(_option(leaf, 'p'))}",))
 
 
 def concat(leaf: Leaf) -> Face:
@@ -200,7 +202,7 @@ def split(leaf: Leaf) -> Face:
 
 
 def parameter(leaf: Leaf) -> Face:
-    shape = next(iter(leaf.weights.values()), ())
+    shape = _option(leaf, "shape", ())
     return Face("parameter", ("Parameter",), _facts(" × ".join(map(str, shape)) or "scalar"))
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from blockgraph.viz.columns import START, Columns
 from blockgraph.viz.figure import Box
 from blockgraph.viz.lanes import APART, Border, Column, Corner, Entry, Gutters, Stretch, Wire, X, lowest
 from blockgraph.viz.level import GAP, LABELLED, PADDING, Level, Net, Nets, Spot
+from blockgraph.viz.measure import SMALL
+from blockgraph.viz.straighten import straighten
+from blockgraph.viz.text import width
 
 
 @dataclass(eq=False)
@@ -25,9 +28,15 @@ class Stack:
     highways: dict[tuple[object, int], float] = field(default_factory=dict)
 
     readers: Counter[Net] = field(default_factory=Counter)
+    into: dict[str | None, list[Wire]] = field(default_factory=dict)  # the wires by target
+    out_of: dict[str | None, list[Wire]] = field(default_factory=dict)  # the wires by source
 
     def run(self) -> None:
+        self.order = {key: number for number, key in enumerate(self.level.spots)}
         self.readers.update(wire.source for wire in self.level.wires)
+        for wire in self.level.wires:
+            self.into.setdefault(wire.target[0], []).append(wire)
+            self.out_of.setdefault(wire.source[0], []).append(wire)
         low = -GAP if self.level.bare else PADDING - GAP
         self.skyline = [low] * len(self.stacks.stacks)
         if START in self.stacks.of:
@@ -36,13 +45,18 @@ class Stack:
             self._lift(spot)
             self._set(spot)
         self._exits()
+        straighten(self)
 
     def _lift(self, spot: Spot) -> None:
-        """What reads nothing (a parameter) begins its column just below where it is needed."""
-        if isinstance(spot.item, Box) and not spot.item.ports and spot.item.face.shape != "text":
-            reader = next((w.target[0] for w in self.level.wires if w.source[0] == spot.key), None)
+        """What reads nothing (a parameter) begins its column just below where it is needed; inputs end level with one
+        another."""
+        if _is_input(spot):
+            tallest = max(other.height for other in self.level.spots.values() if _is_input(other))
+            self.skyline[spot.column] = max(self.skyline[spot.column], tallest - spot.height - GAP)
+        elif isinstance(spot.item, Box) and not spot.item.ports:
+            reader = next((w.target[0] for w in self.out_of.get(spot.key, ())), None)
             while reader is not None and self.stacks.of[reader] == spot.column:
-                reader = next((w.target[0] for w in self.level.wires if w.source[0] == reader), None)
+                reader = next((w.target[0] for w in self.out_of.get(reader, ())), None)
             if reader is not None:
                 lift = self.skyline[self.stacks.of[reader]] - spot.height - GAP
                 self.skyline[spot.column] = max(self.skyline[spot.column], lift)
@@ -74,20 +88,20 @@ class Stack:
             return False
         alone = self.readers[wire.source] == 1
         near = abs(self.stacks.of[source] - self.stacks.of[target]) == 1
-        return alone and near and source not in self.stacks.above
+        return alone and near and self._clear_above(source, target)
 
     def _tap(self, key: str, top: float) -> None:
         """Sets the lines right above an item: one for each of its outputs that does not only go straight up."""
         item = None if key == START else key
         nets: Nets = {}
-        for wire in self.level.wires:
-            if wire.source[0] == item and not (item is None and wire.source[1] != self.level.frame.spine):
+        for wire in self.out_of.get(item, ()):
+            if not (item is None and wire.source[1] != self.level.frame.spine):
                 nets.setdefault(wire.source, []).append(wire)
         column = self.stacks.of[key]
         for net, wires in self._ordered(nets):
             if not all(self._straight(w) or self._leap(w) or self._passes(w) for w in wires):
                 around = [2 * column, 2 * column + 1, 2 * column + 2]
-                room = LABELLED - 4 if any(self._straight(w) and w.label for w in wires) else GAP
+                room = max([GAP, *(self._room(w) - 4 for w in wires if self._straight(w) and w.label)])
                 y = self.gutters.above(around, max(self.skyline[column], top) + room, net)
                 turns = [self._first_gutter(wire) for wire in wires]
                 self.gutters.cross([2 * column + 1, *(2 * gutter for gutter in turns if gutter is not None)], y, net)
@@ -121,23 +135,23 @@ class Stack:
         column = self._column(wire.source)
         if wire.target[0] is None:
             return column + 1 if self.mirrored else column
-        goal = self._last_gutter(wire)
+        goal = self.last_gutter(wire)
         return column + 1 if goal > column else column
 
-    def _last_gutter(self, wire: Wire) -> int:
+    def last_gutter(self, wire: Wire) -> int:
         """The gutter that a wire comes out of to its target."""
         assert wire.target[0] is not None
         column = self.level.spots[wire.target[0]].column
-        return column + 1 if wire.arrival == "right" else column
+        return column + 1 if wire.arrival in ("right", "right border") else column
 
     def _set(self, spot: Spot) -> None:
         """Sets one item, with the lines that come in below it and beside it."""
-        wires = [wire for wire in self.level.wires if wire.target[0] == spot.key]
+        wires = self.into.get(spot.key, [])
         for wire in wires:
             self._highway(wire)
         low = self._lines_below(spot, wires)
         bottom = max([low + max(GAP, spot.over + 6), *(self._least(spot, wire) for wire in wires)])
-        bottom = lowest(bottom, [stretch for wire in wires for stretch in self._taken_beside(wire)])
+        bottom = lowest(bottom, [stretch for wire in wires for stretch in self._taken_beside(spot, wire)])
         spot.bottom, spot.set = bottom, True
         for wire in wires:
             self._draw(wire, spot)
@@ -152,7 +166,7 @@ class Stack:
         for wire in wires:
             if wire.side == "bottom" and wire.arrival != "own":
                 if wire.source not in lines:
-                    strips = [2 * self._last_gutter(wire), 2 * spot.column + 1]
+                    strips = [2 * self.last_gutter(wire), 2 * spot.column + 1]
                     least = max(y + GAP, self._arrives(wire))
                     y = lines[wire.source] = self.gutters.above(strips, least, wire.source)
                     self.gutters.cross(strips, y, wire.source)
@@ -167,41 +181,47 @@ class Stack:
     def _least(self, spot: Spot, wire: Wire) -> float:
         """The lowest bottom that a wire allows: data flows upward, and a shape needs room beside its line."""
         if self._straight(wire):
-            room = LABELLED if wire.label or wire.note else GAP
+            room = self._room(wire) if wire.label or wire.note else GAP
             return self.taps[wire.source] + GAP if wire.source in self.taps else self._net_top(wire.source) + room
         if wire.source in self.taps and wire.arrival == "own":
             return self.taps[wire.source] + GAP
         main = isinstance(spot.item, Box)
         if main and wire.source[0] is not None:
-            above = self.taps.get(wire.source, self._net_top(wire.source) + (GAP if self._leap(wire) else 0.0))
+            leap = GAP + self.level.spots[wire.source[0]].over if self._leap(wire) else 0.0
+            above = self.taps.get(wire.source, self._net_top(wire.source) + leap)
             return above - (wire.height if wire.side != "bottom" else -GAP)
         return 0.0
 
-    def _taken_beside(self, wire: Wire) -> list[Stretch]:
+    def _room(self, wire: Wire) -> float:
+        """The length that a line needs for the words beside it."""
+        text = " · ".join(said for said in (wire.label, wire.note) if said)
+        return LABELLED if not self.level.frame.turned else max(LABELLED, width(text, SMALL) + 16)
+
+    def _taken_beside(self, spot: Spot, wire: Wire) -> list[Stretch]:
         """Where the item's bottom may not be, lest a line to its side lies on another one."""
         if wire.side == "bottom" or self._straight(wire):
             return []
-        taken = self.gutters.taken(self._beside(wire), wire.source)
+        taken = self.gutters.taken(self._beside(wire), wire.source, self.skyline[spot.column] + wire.height)
         return [(low - wire.height, high - wire.height) for low, high in taken]
 
     def _beside(self, wire: Wire) -> list[int]:
         """The strips that a line to the item's side crosses at its height."""
         over = [2 * self._column(wire.source) + 1] if self._leap(wire) else []
-        return [2 * self._last_gutter(wire), *over]
+        return [2 * self.last_gutter(wire), *over]
 
     # lines
 
     def _highway(self, wire: Wire) -> None:
         """Sets the line over the columns between a source's gutter and its target's, where these are not the same."""
-        if wire.arrival in ("own", "border") or self._leap(wire):
+        if wire.arrival in ("own", "border", "right border") or self._leap(wire):
             return
-        first, last = self._first_gutter(wire), self._last_gutter(wire)
+        first, last = self._first_gutter(wire), self.last_gutter(wire)
         if first is None or first == last or (wire.source, last) in self.highways:
             return
         low, high, own = min(first, last), max(first, last), self._column(wire.source)
         strips = [*range(2 * low, 2 * high + 1), *([2 * own + 1] if self._rises(wire) else [])]
-        taken = self.gutters.taken(strips, wire.source) + self._boxes(range(low, high))
-        y = lowest(self.taps[wire.source], taken)
+        least = self.taps[wire.source]
+        y = lowest(least, self.gutters.taken(strips, wire.source, least) + self.boxes(range(low, high)))
         self.gutters.cross(strips, y, wire.source)
         for column in (*range(low, high), *([own] if self._rises(wire) else [])):
             self.skyline[column] = max(self.skyline[column], y)
@@ -209,9 +229,18 @@ class Stack:
 
     def _rises(self, wire: Wire) -> bool:
         """Whether a line goes straight up from the top of its column to the line over the others."""
-        return wire.source[0] is not None and wire.source[0] not in self.stacks.above and self.readers[wire.source] == 1
+        source, target = wire.source[0], wire.target[0]
+        return source is not None and self.readers[wire.source] == 1 and self._clear_above(source, target)
 
-    def _boxes(self, columns: range) -> list[Stretch]:
+    def _clear_above(self, source: str, target: str | None) -> bool:
+        """Whether nothing stands above an item when the other one is set, and what comes there later does not read
+        it."""
+        above = self.stacks.above.get(source)
+        if above is None or target is None:
+            return above is None
+        return self.order[above] > self.order[target] and all(w.source[0] != source for w in self.into.get(above, ()))
+
+    def boxes(self, columns: Collection[int]) -> list[Stretch]:
         """The heights at which blocks stand in the columns already."""
         spots = (spot for spot in self.level.spots.values() if spot.column in columns and spot.set)
         return [(spot.bottom - spot.over - APART, spot.top + spot.over + APART) for spot in spots]
@@ -234,7 +263,8 @@ class Stack:
             wire.corners = [(start, top), (start, tap), (column, tap), end[-1]]
         elif self._leap(wire):
             wire.corners = [(start, top), (start, wire.height), *end]
-        elif wire.arrival == "border":
+            self.skyline[start.number] = max(self.skyline[start.number], wire.height)
+        elif wire.arrival in ("border", "right border"):
             self._enter(wire, end)
         else:
             wire.corners = [(start, top), *self._along(wire), *end]
@@ -242,7 +272,7 @@ class Stack:
     def _along(self, wire: Wire) -> list[Corner]:
         """From the tap through one gutter, or over a highway through two."""
         start, tap = self._start(wire.source), self.taps[wire.source]
-        first, last = self._first_gutter(wire), self._last_gutter(wire)
+        first, last = self._first_gutter(wire), self.last_gutter(wire)
         assert first is not None
         over = self.highways.get((wire.source, last), tap)
         far = self.gutters.lane(wire.source, last, self._near(wire, last), over, wire.height)
@@ -259,10 +289,11 @@ class Stack:
         return "right" if gutter == target else "left"
 
     def _enter(self, wire: Wire, end: list[Corner]) -> None:
-        """A second input of the frame: from the left border into the first column, from the bottom into the others."""
+        """A second input of the frame: from a border into the first column, from the bottom into the others."""
         spot = self.level.spots[wire.target[0] or ""]
         if spot.column == 0:
-            entry = self._entry(wire.source[1], "left", Border(), wire.height)
+            side = "right" if wire.arrival == "right border" else "left"
+            entry = self._entry(wire.source[1], side, Border(side == "right"), wire.height)
             wire.corners = [(entry.x, entry.y), *end]
         else:
             lane = self.gutters.lane(wire.source, spot.column, "right", 0.0, wire.height)
@@ -305,3 +336,8 @@ class Stack:
             lane = self.gutters.lane(wire.source, gutter, self._near(wire, gutter), tap, height)
             wire.corners = [(start, top), (start, tap), (lane, tap), (lane, height)]
         self.level.exits.setdefault(wire.target[1], lane)
+
+
+def _is_input(spot: Spot) -> bool:
+    """Whether it is the words of one of the model's inputs."""
+    return isinstance(spot.item, Box) and not spot.item.ports and spot.item.face.shape == "text"

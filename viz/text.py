@@ -38,9 +38,13 @@ def width(text: str, size: float, *, bold: bool = False) -> float:
 def clean(text: str) -> str:
     """`text` as one line that any XML may hold: runs of white space become a space, what cannot be printed U+FFFD,
     and at most `LONGEST` characters are kept."""
-    line = " ".join(text[: 4 * LONGEST].split())
-    shown = "".join(c if _printable(c) else "\ufffd" for c in line)
-    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+    line = printable(" ".join(text[: 4 * LONGEST].split()))
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """`text` with U+FFFD for every character that XML may not hold or that is a control sign."""
+    return text if text.isascii() and text.isprintable() else "".join(c if _printable(c) else "\ufffd" for c in text)
 
 
 def _printable(character: str) -> bool:

@@ -63,7 +63,13 @@ def nodes(*lines: str) -> str:
 def test_an_unbound_first_port_takes_the_node_before() -> None:
     model = analysed(nodes("a: layer_norm", "b: {type: attention, heads: 4, in: {key: embed}}"))
     edges = {(u, v, d["port"]) for u, v, d in model.root.graph.edges(data=True)}
-    assert edges == {("tokens", "embed", "ids"), ("embed", "a", "x"), ("a", "b", "query"), ("embed", "b", "key"), ("b", "->b", "")}
+    assert edges == {
+        ("tokens", "embed", "ids"),
+        ("embed", "a", "x"),
+        ("a", "b", "query"),
+        ("embed", "b", "key"),
+        ("b", "->b", ""),
+    }
 
 
 def test_a_node_whose_if_is_false_passes_its_first_input_on() -> None:
@@ -74,7 +80,9 @@ def test_a_node_whose_if_is_false_passes_its_first_input_on() -> None:
 
 
 def test_repeat_chains_and_zero_passes_on() -> None:
-    model = analysed(nodes("stack: {type: Layer, repeat: =layers}", "none: {type: Layer, repeat: 0}", "end: {type: scale, by: 2}"))
+    model = analysed(
+        nodes("stack: {type: Layer, repeat: =layers}", "none: {type: Layer, repeat: 0}", "end: {type: scale, by: 2}")
+    )
     call = model.root.calls["stack"]
     assert [str(step.inputs["x"][0]) for step in call.steps] == ["embed", "stack[0].add", "stack[1].add"]
     assert call.uniform and "none" not in model.root.calls
@@ -112,7 +120,9 @@ blocks:
       b: {type: ffn, hidden: 8, in: y}
     outputs: {y: b, x: a}
 """
-    model = analysed(HEAD + blocks + EMBED + "  s: {type: Two, repeat: 2, in: [embed, embed]}\n  e: {type: add, in: [s.x, s.y]}\n")
+    model = analysed(
+        HEAD + blocks + EMBED + "  s: {type: Two, repeat: 2, in: [embed, embed]}\n  e: {type: add, in: [s.x, s.y]}\n"
+    )
     second = model.root.calls["s"].steps[1].inputs
     assert {port: str(refs[0]) for port, refs in second.items()} == {"x": "s[0].x", "y": "s[0].y"}
 
@@ -137,7 +147,13 @@ def test_negative_references_count_from_the_end() -> None:
 
 
 def test_masks_follow_axes_through_blocks_and_joins() -> None:
-    model = analysed(nodes("m: {type: parameter, shape: [4, =width]}", "j: {type: concat, in: [m, embed], along: positions}", "f: Layer"))
+    model = analysed(
+        nodes(
+            "m: {type: parameter, shape: [4, =width]}",
+            "j: {type: concat, in: [m, embed], along: positions}",
+            "f: Layer",
+        )
+    )
     values = {name: next(iter(call.outputs.values())) for name, call in model.root.calls.items()}
     assert (values["embed"].mask, values["j"].mask, values["f"].mask) == ("tokens", "j.out", "j.out")
     assert str(values["f"]) == "[B, T+4, 64]"
@@ -160,7 +176,10 @@ def test_gpt3_analyses_as_many_definitions_as_gpt2() -> None:
 MISTAKES: list[tuple[str, list[tuple[str, str]]]] = [
     (nodes("a: {type: add, in: [embed, embd]}"), [("unknown-node", "embd")]),
     (nodes("a: {type: add, in: [embed, b]}", "b: layer_norm", "c: {type: add, in: [a, b]}"), [("later-node", "b")]),
-    (nodes("a: {type: split, into: {l: 32, r: rest}}", "b: {type: ffn, hidden: 4, in: a.m}"), [("unknown-output", "a.m")]),
+    (
+        nodes("a: {type: split, into: {l: 32, r: rest}}", "b: {type: ffn, hidden: 4, in: a.m}"),
+        [("unknown-output", "a.m")],
+    ),
     (nodes("a: {type: attention, heads: 4, in: {qury: embed}}"), [("unknown-port", "qury")]),
     (nodes("a: {type: layer_norm, in: [embed, embed]}"), [("too-many-inputs", "embed")]),
     (nodes("a: {type: ffn, hidden: 4}", "b: {type: ffn, hidden: 4, in: embed}"), [("dead-node", "a")]),
@@ -185,26 +204,50 @@ MISTAKES: list[tuple[str, list[tuple[str, str]]]] = [
     (nodes("a: layer_norm", "b: {type: linear, tie: a}"), [("tie", "a")]),
     (nodes("a: {type: linear, width: 32}", "b: {type: linear, tie: embed}"), [("tie", "embed")]),
     (nodes("a: {type: linear, width: 32, tie: embed}"), [("tie", "embed")]),
-    (nodes("a: {type: ffn, hidden: 1e9}", "b: {type: linear, width: 1e9}", "c: {type: linear, width: 1e9}"), [("too-big", "c")]),
+    (
+        nodes("a: {type: ffn, hidden: 1e9}", "b: {type: linear, width: 1e9}", "c: {type: linear, width: 1e9}"),
+        [("too-big", "c")],
+    ),
     (nodes("a: {type: positions, kind: learned}"), [("missing-option", "a")]),
     (HEAD + "blocks:\n  A:\n    nodes:\n      a: A\n" + EMBED + "  a: A\n", [("recursive-block", "A")]),
-    (HEAD + "blocks:\n  A:\n    inputs: [x, y]\n    nodes:\n      a: {type: scale, by: 1, in: x}\n" + EMBED + "  a: A\n", [("missing-port", "a")]),
     (
-        HEAD + "blocks:\n  A:\n    inputs: [x, y]\n    nodes:\n      a: {type: scale, by: 1, in: x}\n" + EMBED + "  a: {type: A, in: [embed, embed]}\n",
+        HEAD
+        + "blocks:\n  A:\n    inputs: [x, y]\n    nodes:\n      a: {type: scale, by: 1, in: x}\n"
+        + EMBED
+        + "  a: A\n",
+        [("missing-port", "a")],
+    ),
+    (
+        HEAD
+        + "blocks:\n  A:\n    inputs: [x, y]\n    nodes:\n      a: {type: scale, by: 1, in: x}\n"
+        + EMBED
+        + "  a: {type: A, in: [embed, embed]}\n",
         [("dead-input", "y")],
     ),
-    (HEAD + "blocks:\n  Lonely:\n    nodes:\n      a: {type: ffnn}\n      b: {type: ffn, hidden: 4, in: c}\n" + EMBED, [("unknown-type", "ffnn"), ("unknown-node", "c")]),
+    (
+        HEAD
+        + "blocks:\n  Lonely:\n    nodes:\n      a: {type: ffnn}\n      b: {type: ffn, hidden: 4, in: c}\n"
+        + EMBED,
+        [("unknown-type", "ffnn"), ("unknown-node", "c")],
+    ),
     (HEAD + EMBED + "  a: {type: ffn, hidden: 4}\noutputs: {y: b}\n", [("unknown-node", "b")]),
 ]
 
 
-@pytest.mark.parametrize(("text", "expected"), MISTAKES, ids=[f"{number}-{found[0][0]}" for number, (_, found) in enumerate(MISTAKES)])
+@pytest.mark.parametrize(
+    ("text", "expected"), MISTAKES, ids=[f"{number}-{found[0][0]}" for number, (_, found) in enumerate(MISTAKES)]
+)
 def test_one_error_for_one_mistake(text: str, expected: list[tuple[str, str]]) -> None:
     assert problems(text) == expected
 
 
 def test_all_root_errors_come_at_once_and_no_cascades() -> None:
-    text = nodes("a: {type: attention, heads: 7}", "b: {type: ffn, hiden: 3}", "c: {type: add, in: [a, b]}", "d: {type: ffn, hidden: =nme}")
+    text = nodes(
+        "a: {type: attention, heads: 7}",
+        "b: {type: ffn, hiden: 3}",
+        "c: {type: add, in: [a, b]}",
+        "d: {type: ffn, hidden: =nme}",
+    )
     assert [code for code, _ in problems(text)] == ["heads", "unknown-option", "unknown-name"]
 
 
@@ -227,7 +270,14 @@ def test_the_message_of_the_language_page() -> None:
 
 def test_unfolding_into_too_much_is_refused_fast() -> None:
     blocks = "".join(f"  B{n}:\n    nodes:\n      a: {{type: B{n + 1}, repeat: 9000}}\n" for n in range(5))
-    text = HEAD + "blocks:\n" + blocks + "  B5:\n    nodes:\n      a: {type: ffn, hidden: =8 + layer}\n" + EMBED + "  a: B0\n"
+    text = (
+        HEAD
+        + "blocks:\n"
+        + blocks
+        + "  B5:\n    nodes:\n      a: {type: ffn, hidden: =8 + layer}\n"
+        + EMBED
+        + "  a: B0\n"
+    )
     assert [code for code, _ in problems(text)] == ["too-big"]
 
 

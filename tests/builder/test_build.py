@@ -79,7 +79,9 @@ def test_nodes_may_be_named_like_python_words_and_builtin_classes() -> None:
 
 
 def test_inputs_by_position_and_by_name_and_defaults() -> None:
-    model = blockgraph.build("bert-base", sets=["vars.layers=1", "vars.width=32", "vars.heads=2", "vars.hidden=32", "vars.vocab=100"]).eval()
+    model = blockgraph.build(
+        "bert-base", sets=["vars.layers=1", "vars.width=32", "vars.heads=2", "vars.hidden=32", "vars.vocab=100"]
+    ).eval()
     with torch.no_grad():
         out = model(IDS)
         assert list(out) == ["hidden", "pooled"]
@@ -90,7 +92,9 @@ def test_inputs_by_position_and_by_name_and_defaults() -> None:
 
 
 def test_pad_ids_make_the_mask() -> None:
-    text = TINY.replace("axis: T}", "axis: T, pad: 0}").replace("ffn: {type: ffn, hidden: 32}", "ffn: {type: attention, heads: 4}")
+    text = TINY.replace("axis: T}", "axis: T, pad: 0}").replace(
+        "ffn: {type: ffn, hidden: 32}", "ffn: {type: attention, heads: 4}"
+    )
     model = blockgraph.build(text).eval()
     padded = torch.cat((IDS.clamp(min=1), torch.zeros(2, 3, dtype=torch.int64)), 1)
     with torch.no_grad():
@@ -137,7 +141,12 @@ def test_devices_and_dtypes() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_gives_what_the_cpu_gives() -> None:
     with torch.no_grad():
-        torch.testing.assert_close(blockgraph.build(TINY, device="cuda").eval()(IDS.cuda()).cpu(), blockgraph.build(TINY).eval()(IDS), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            blockgraph.build(TINY, device="cuda").eval()(IDS.cuda()).cpu(),
+            blockgraph.build(TINY).eval()(IDS),
+            atol=1e-4,
+            rtol=1e-4,
+        )
 
 
 def test_models_that_memory_cannot_hold_are_refused() -> None:
@@ -187,7 +196,9 @@ def compiled_by_region(text: str) -> tuple[Model, torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", NUMBERS)
 def test_twelve_layers_that_differ_in_a_number_compile_by_region(kind: str) -> None:
-    text = nodes("stack: {type: Layer, repeat: 12}").replace("ffn: {type: ffn, hidden: 32}", f"ffn: {{type: attention, heads: 4, causal: true{NUMBERS[kind]}}}")
+    text = nodes("stack: {type: Layer, repeat: 12}").replace(
+        "ffn: {type: ffn, hidden: 32}", f"ffn: {{type: attention, heads: 4, causal: true{NUMBERS[kind]}}}"
+    )
     model, eager, compiled = compiled_by_region(text)
     torch.testing.assert_close(eager, compiled, atol=1e-5, rtol=1e-5)
     assert distinct(model.definition) == (13 if kind == "head_dim" else 2)

@@ -108,7 +108,10 @@ def test_padding_changes_nothing(spec: dict[str, Any]) -> None:
     model = build(spec)
     given = inputs_of(model, LENGTHS)
     more = {name: torch.cat((ids, torch.randint(0, 23, (2, 3))), 1) for name, ids in given.items()}
-    masks = {f"{name}_mask": torch.arange(ids.shape[1] + 3)[None] < torch.tensor([[ids.shape[1]]] * 2) for name, ids in given.items()}
+    masks = {
+        f"{name}_mask": torch.arange(ids.shape[1] + 3)[None] < torch.tensor([[ids.shape[1]]] * 2)
+        for name, ids in given.items()
+    }
     with torch.no_grad():
         torch.testing.assert_close(model(**more, **masks)[:, : LENGTHS["T"]], model(**given), atol=1e-4, rtol=1e-4)
 

@@ -209,10 +209,19 @@ def test_draw_writes_and_checks(spec: Path) -> None:
     assert run("draw", spec, "--check", "--set", "vars.layers=5").exit_code == 1
 
 
-@pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("dot", b"digraph")])
+@pytest.mark.parametrize(
+    ("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("dot", b"digraph"), ("mmd", b"---")]
+)
 def test_draw_writes_what_the_suffix_says(spec: Path, suffix: str, start: bytes) -> None:
     assert run("draw", spec, "-o", f"out.{suffix}").exit_code == 0
     assert Path(f"out.{suffix}").read_bytes().lstrip().startswith(start)
+    assert run("draw", spec, "-o", f"out.{suffix}", "--check").exit_code == 0
+
+
+def test_draw_says_which_characters_no_font_has(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blockgraph.viz.fonts._installed", lambda asked: [])
+    done = run("draw", spec, "-o", "out.png", "--title", "词元")
+    assert done.exit_code == 0 and "warning: no font on this machine has 元 词: install Noto Sans CJK" in done.stderr
 
 
 def test_draw_refuses_other_suffixes(spec: Path) -> None:

@@ -15,7 +15,7 @@ from blockgraph.specs.load import load_text
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("specs", "builder", "blocks", "viz", "training", "running", "cli")
-RAISING = frozenset({"error", "warning", "RuleError", "OperandError", "ScalarError", "Refusal", "Diagnostic", "PydanticCustomError"})  # fmt: skip  # noqa: E501
+RAISING = frozenset({"error", "warning", "RuleError", "OperandError", "ScalarError", "Refusal", "Diagnostic", "PydanticCustomError"})  # fmt: skip
 UNUSED: frozenset[str] = frozenset()  # documented before it is used; to shrink, never to grow
 SEVERAL = {"alias": {"anchor", "alias"}}  # an example that cannot have one code alone
 

@@ -1,6 +1,6 @@
 """Expressions: what they compute, and that nothing hostile gets further than an `ExpressionError`."""
 
-# ruff: noqa: E501 (tables of cases, one a line)
+
 
 from __future__ import annotations
 

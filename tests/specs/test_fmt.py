@@ -190,7 +190,7 @@ def test_any_data_in_any_style(data: dict[str, Any], flow: bool | None, width: i
         checked(text)
 
 
-LINES = st.sampled_from(["a: 1", "b: [1, 2]  # c", "c:", "  d: {e: 1}", "  f:", "    g: x # y", "", "# top", "  # in", "    # deep", "h: |", "    text", "i: {j: 1, # k", "  l: 2}", "      # far", "m: 'x # y'", "n: [o, # p", "    # q", "  r]", "s:", "- t", "  - u: 1", "    v: 2"])  # fmt: skip  # noqa: E501
+LINES = st.sampled_from(["a: 1", "b: [1, 2]  # c", "c:", "  d: {e: 1}", "  f:", "    g: x # y", "", "# top", "  # in", "    # deep", "h: |", "    text", "i: {j: 1, # k", "  l: 2}", "      # far", "m: 'x # y'", "n: [o, # p", "    # q", "  r]", "s:", "- t", "  - u: 1", "    v: 2"])  # fmt: skip
 
 
 @settings(max_examples=600, deadline=None)

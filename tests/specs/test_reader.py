@@ -1,6 +1,6 @@
 """Reading YAML from strangers: what is meant, where it stands, and that nothing crashes, hangs or passes silently."""
 
-# ruff: noqa: E501 (tables of cases, one a line)
+
 
 from __future__ import annotations
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
+import time
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -15,17 +13,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blockgraph.specs import presets
+from blockgraph.viz import checked
+from blockgraph.viz.check import Problem, problems
 from blockgraph.viz.draw import compose
-from blockgraph.viz.drawing import Drawing, drawing
+from blockgraph.viz.drawing import drawing
 from blockgraph.viz.figure import Box, End, Frame
 from blockgraph.viz.place import layout
+from blockgraph.viz.plain import plain
 from blockgraph.viz.sketch import sketch
+from blockgraph.viz.view import View
 from tests.graphs import specs
 from tests.viz.handmade import figure, model, preset
-from tests.viz.invariants import problems
+from tests.viz.sweep import broken, cases, named, other_specs
+from tests.viz.towers import towers
 
-EVERY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-SPECS = sorted(Path(os.environ["BLOCKGRAPH_SPECS"]).glob("*.yaml")) if "BLOCKGRAPH_SPECS" in os.environ else []
+EVERY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 def leaves(frame: Frame, end: End, above: list[tuple[Frame, str]]) -> Iterator[str]:
@@ -57,14 +59,14 @@ def flows(frame: Frame, above: list[tuple[Frame, str]]) -> Iterator[tuple[str, s
             yield from flows(item, [*above, (frame, key)])
 
 
-def check(frame: Frame) -> Drawing:
-    drawn = drawing(layout(frame))
-    assert problems(drawn) == []
-    lines = Counter((line.source, line.target) for line in drawn.lines if not line.source.endswith(".beside"))
-    assert set(lines) == set(flows(frame, []))
-    boxes = {item.id for item in frame.walk() if isinstance(item, Box)}
-    assert {box.id for box in drawn.boxes()} - {f"{id}.beside" for id in boxes} == boxes
-    return drawn
+def check(frame: Frame) -> None:
+    """Both layouts of a figure break no rule and show everything in it."""
+    shown = {item.id for item in frame.walk() if isinstance(item, Box)}
+    for drawn in (drawing(layout(frame)), plain(frame)):
+        assert list(map(str, problems(drawn))) == []
+        lines = {(line.source, line.target) for line in drawn.lines if not line.source.endswith(".beside")}
+        assert lines == set(flows(frame, []))
+        assert {box.id for box in drawn.boxes()} - {f"{id}.beside" for id in shown} == shown
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -72,10 +74,27 @@ def test_presets_are_clean(name: str) -> None:
     check(sketch(preset(name)))
 
 
-@pytest.mark.skipif(not SPECS, reason="BLOCKGRAPH_SPECS names no folder of specs")
-@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
-def test_other_specs_are_clean(path: Path) -> None:
-    check(sketch(preset(str(path))))
+@pytest.mark.parametrize("name", presets.names())
+def test_presets_are_clean_in_every_view(name: str) -> None:
+    wrong = {case[0]: found for case in named([name]) if (found := broken(case))}
+    assert wrong == {}
+
+
+@pytest.mark.skipif(not other_specs(), reason="BLOCKGRAPH_SPECS names no folder of specs")
+@pytest.mark.parametrize("path", other_specs())
+def test_other_specs_are_clean(path: str) -> None:
+    check(sketch(preset(path)))
+
+
+def test_random_views_of_random_towers_are_clean() -> None:
+    """`python -m tests.viz.sweep` draws more of them."""
+    wrong = {case[0]: found for case in cases(60, 5000) if (found := broken(case))}
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_towers_show_everything(seed: int) -> None:
+    check(sketch(model(towers(Random(seed)))))
 
 
 @EVERY
@@ -84,7 +103,7 @@ def test_random_figures_are_clean(seed: int) -> None:
     check(figure(Random(seed)))
 
 
-@settings(EVERY, max_examples=40)
+@settings(EVERY, max_examples=25)
 @given(specs())
 def test_random_specs_are_clean(spec: dict[str, Any]) -> None:
     text = yaml.safe_dump(
@@ -119,3 +138,94 @@ def test_a_column_is_straight() -> None:
 def test_shapes_stand_where_they_change() -> None:
     said = [words.text for words in compose(preset("gpt2")).words]
     assert said == ["[B, T]", "[B, T, 768]", "[B, T, 768]", "[B, T, 50257]"]
+
+
+def test_columns_stand_close_where_they_can() -> None:
+    """The second embedding is beside the first one, below the frame: no wider than the frame needs."""
+    drawn = compose(preset("bert-base"))
+    boxes = {box.id: box for box in drawn.boxes()}
+    first, second = (box for box in boxes.values() if box.face.kind == "embedding" and not box.id.endswith(".beside"))
+    assert second.x - second.width / 2 - (first.x + first.width / 2) <= 30
+
+
+def test_an_output_stands_above_what_it_shows() -> None:
+    two = """
+inputs: {a: {tokens: 10, axis: S}, b: {tokens: 10, axis: T}}
+nodes:
+  left:  {type: embedding, width: 8, in: a}
+  right: {type: embedding, width: 8, in: b}
+  read:  {type: attention, heads: 1, in: {query: right, key: left}}
+outputs: {side: left, main: read}
+"""
+    boxes = {box.id: box for box in compose(model(two)).boxes()}
+    assert boxes["side:out"].x == boxes["left"].x and boxes["main:out"].x == boxes["read"].x
+
+
+# -- where the fine layout is wrong -------------------------------------------------------------------------------------
+
+
+def test_a_plainer_layout_is_used_where_the_fine_one_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [[Problem("overlap", "a overlaps b"), Problem("overlap", "c overlaps d")], []]
+    monkeypatch.setattr(checked, "problems", lambda drawn: answers.pop(0))
+    drawn = compose(preset("gpt2"))
+    assert drawn.note == "one block a row, because the fine layout breaks a rule: a overlaps b and 1 more"
+    assert problems(drawn) == []
+    rows = [box.y for box in drawn.boxes() if not box.id.endswith(".beside")]
+    assert len(set(rows)) == len(rows)
+
+
+def test_the_fine_layout_is_kept_where_the_plainer_one_is_no_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = compose(preset("gpt2"))
+    monkeypatch.setattr(checked, "problems", lambda drawn: [Problem("overlap", "a overlaps b")])
+    drawn = compose(preset("gpt2"))
+    assert drawn.items == fine.items and "please report" in drawn.note
+
+
+# -- large graphs -------------------------------------------------------------------------------------------------------
+
+
+def branches(count: int) -> str:
+    nodes = [f"  b{n}: {{type: linear, width: 8, in: embed}}" for n in range(count)]
+    ends = ", ".join(f"b{n}" for n in range(count))
+    head = ["inputs: {tokens: {tokens: 10, axis: T}}", "nodes:", "  embed: {type: embedding, width: 8}"]
+    return "\n".join([*head, *nodes, f"  sum: {{type: add, in: [{ends}]}}"])
+
+
+def test_many_branches_are_clean_and_fast() -> None:
+    built = model(branches(300))
+    start = time.process_time()
+    assert compose(built).note == ""
+    assert time.process_time() - start < 5  # 0.4 s on a free machine
+
+
+def test_a_thousand_nodes_are_clean_and_fast() -> None:
+    chain = "\n".join(f"  n{n}: {{type: linear, width: 8}}" for n in range(1000))
+    text = "inputs: {tokens: {tokens: 10, axis: T}}\nnodes:\n  embed: {type: embedding, width: 8}\n" + chain
+    built = model(text)
+    start = time.process_time()
+    assert compose(built).note == ""
+    assert time.process_time() - start < 10
+
+
+def test_a_thousand_unrolled_nodes_are_clean_and_fast() -> None:
+    built = model(
+        """
+blocks:
+  Layer:
+    nodes:
+      norm1: layer_norm
+      attn:  {type: attention, heads: 2}
+      add1:  {type: add, in: [x, attn]}
+      norm2: layer_norm
+      ffn:   {type: ffn, hidden: 8}
+      add2:  {type: add, in: [add1, ffn]}
+inputs: {tokens: {tokens: 10, axis: T}}
+nodes:
+  embed: {type: embedding, width: 8}
+  layers: {type: Layer, repeat: 170}
+"""
+    )
+    start = time.process_time()
+    drawn = compose(built, View(unroll=True))
+    assert len(list(drawn.boxes())) > 1000 and drawn.note == ""
+    assert time.process_time() - start < 10

@@ -150,7 +150,7 @@ def test_blocks_too_deep_to_see_are_one_box() -> None:
     )
     text = f"blocks:\n{inner}inputs: {{x: {{shape: [T, 8]}}}}\nnodes: {{b: B0}}\n"
     boxes = [item for item in sketch(model(text)).walk() if isinstance(item, Box) and item.face.kind == "block"]
-    assert [words(box) for box in boxes] == ["B5 2 blocks · 64"]
+    assert [words(box) for box in boxes] == ["B B5 · 64"]
 
 
 def test_nothing_repeated_is_passed_on() -> None:

@@ -1,0 +1,330 @@
+"""A published model's config.json as a spec: a shipped preset with the config's values for its vars. No weights.
+
+The preset is the one whose `huggingface:` section itself names config.json's `model_type` (the first by name, where
+several do; presets that only inherit the section come into play by `architectures`, see `architectures.HEADS`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from blockgraph.specs import presets
+from blockgraph.specs.architectures import ALL, HEADS, LIMITS, Limit
+from blockgraph.specs.builtin import BUILTIN
+from blockgraph.specs.diagnostics import Diagnostics
+from blockgraph.specs.expressions import ExpressionError, Lenient, is_expression, parse
+from blockgraph.specs.extends import Resolver
+from blockgraph.specs.huggingface import HuggingFace
+from blockgraph.specs.json_tree import as_tree, read_json
+from blockgraph.specs.places import Source, Span
+from blockgraph.specs.plugins import load_plugins
+from blockgraph.specs.problems import from_expression, shown
+from blockgraph.specs.reader import read, read_file
+from blockgraph.specs.reading import Reading
+from blockgraph.specs.sections import read_huggingface, read_vars
+from blockgraph.specs.sets import apply_sets
+from blockgraph.specs.spec import Spec
+from blockgraph.specs.suggest import did_you_mean
+from blockgraph.specs.tree import Entry, Scalar, Tree, find, locate, plain
+from blockgraph.specs.tree import Mapping as MappingTree
+
+Steps = tuple[str | int, ...]
+
+LEFT_OUT = ("train",)  # it teaches the preset, with data and weights that lie beside nobody's config.json
+
+
+def is_config(path: str | Path) -> bool:
+    """Whether a command's FILE is to be read as a published model's config.json rather than as a spec."""
+    return str(path).lower().endswith(".json")
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def vars_of_config(
+    huggingface: HuggingFace, config: Mapping[str, Any], tensors: Collection[str] | None = None
+) -> dict[str, Any]:
+    """The values that a `huggingface:` section's `vars:` have for a config.json.
+
+    A text is a path in it (`text_config.hidden_size`; what is not there is null), a list the first of its values that
+    is not null, a mapping its parts without those that are null, an expression is computed from the vars before it,
+    `config` and `tensors` (the checkpoint's names; None where there is only a config.json). Raises `ExpressionError`,
+    whose `path` leads from `vars` to the expression.
+    """
+    values, errors = _values(huggingface, config, tensors)
+    for error in errors.values():
+        raise error
+    return values
+
+
+def _values(
+    huggingface: HuggingFace, config: Mapping[str, Any], tensors: Collection[str] | None
+) -> tuple[dict[str, Any], dict[str, ExpressionError]]:
+    """The vars that have a value, and the errors of those that have none; what reads one of these has neither."""
+    fixed = {"config": Lenient(config), "tensors": tensors}
+    values: dict[str, Any] = {}
+    errors: dict[str, ExpressionError] = {}
+    for name, raw in huggingface.vars.items():
+        if any(other not in values and other not in fixed for other in _reads(raw, huggingface, name)):
+            continue
+        try:
+            values[name] = _value(raw, config, {**values, **fixed}, (name,))
+        except ExpressionError as error:
+            errors[name] = error
+    return values, errors
+
+
+def _reads(raw: Any, huggingface: HuggingFace, name: str) -> Iterator[str]:
+    """The section's vars before `name` that the expressions in `raw` read."""
+    before = list(huggingface.vars)[: list(huggingface.vars).index(name)]
+    for part in _leaves(raw):
+        if is_expression(part):
+            try:
+                yield from (other for other in before if other in parse(part).names)
+            except ExpressionError:
+                continue
+
+
+def _leaves(raw: Any) -> Iterator[Any]:
+    if isinstance(raw, dict | list):
+        for part in raw.values() if isinstance(raw, dict) else raw:
+            yield from _leaves(part)
+    else:
+        yield raw
+
+
+def _value(raw: Any, config: Mapping[str, Any], scope: Mapping[str, Any], path: Steps) -> Any:
+    if isinstance(raw, dict):
+        parts = {key: _value(part, config, scope, (*path, key)) for key, part in raw.items()}
+        return {key: part for key, part in parts.items() if part is not None}
+    if isinstance(raw, list):
+        found = (_value(item, config, scope, (*path, index)) for index, item in enumerate(raw))
+        return next((value for value in found if value is not None), None)
+    if is_expression(raw):
+        return _computed(raw, scope, path)
+    return _at(config, raw.split(".")) if isinstance(raw, str) else raw
+
+
+def _computed(text: str, scope: Mapping[str, Any], path: Steps) -> Any:
+    try:
+        return parse(text).evaluate(scope)
+    except ExpressionError as error:
+        error.path = path
+        raise
+
+
+def _at(config: Any, steps: Sequence[str]) -> Any:
+    """What stands at a path, null where nothing does."""
+    for step in steps:
+        config = config.get(step) if isinstance(config, Mapping) else None
+    return config
+
+
+# --- presets ----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def model_types(preset: str) -> tuple[str, ...]:
+    """The model types that a preset's own `huggingface:` section names, not those that it inherits."""
+    text = presets.text(preset)
+    if "model_type:" not in text:
+        return ()
+    tree = read(Source(f"presets/{preset}.yaml", text), Diagnostics())
+    found = find(tree, ("huggingface", "model_type")) if tree else None
+    value = plain(found) if found else ()
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def known_types() -> list[str]:
+    """All model types that shipped presets know, sorted."""
+    return sorted({model_type for name in presets.names() for model_type in model_types(name)})
+
+
+def preset_for(model_type: str) -> str | None:
+    """The shipped preset that reads models of this type: of those that name it themselves, the first by name."""
+    return next((name for name in presets.names() if model_type in model_types(name)), None)
+
+
+def _preset_of(config: MappingTree, diagnostics: Diagnostics) -> str | None:
+    """The preset for a config.json: by `architectures` where it names its class, else by `model_type`."""
+    found = find(config, ("model_type",))
+    model_type = found.value if isinstance(found, Scalar) else None
+    if not isinstance(model_type, str):
+        message = "'model_type' is missing, so it does not say which model it is"
+        place = _start(config) if found is None else found.span
+        diagnostics.error("config", message, place, help=f"it is one of {', '.join(known_types())}")
+        return None
+    preset = preset_for(model_type)
+    if preset is None:
+        known = known_types()
+        help = did_you_mean(model_type, known) or f"they know {', '.join(known)}; `blockgraph new` starts a spec"
+        message = f"no preset draws a model of type {shown(model_type)}"
+        diagnostics.error("unknown-model", message, locate(config, ("model_type",)), help=help)
+        return None
+    return _by_class(config, model_type, preset, diagnostics)
+
+
+def _by_class(config: MappingTree, model_type: str, preset: str, diagnostics: Diagnostics) -> str | None:
+    """The preset for the class in `architectures`: the same body carries different heads."""
+    path: Steps = ("architectures", 0)
+    found = find(config, path)
+    if found is None:
+        return preset
+    name = found.value if isinstance(found, Scalar) else None
+    heads = HEADS.get(model_type, {})
+    if name in heads:
+        return heads[str(name)]
+    help = f"of this type there is {', '.join(heads)}; `extends: {preset}` and its own head make a spec of it"
+    diagnostics.error("unknown-model", f"no preset draws {shown(name)}", locate(config, path), help=help)
+    return None
+
+
+def _start(tree: Tree) -> Span:
+    span = tree.span
+    return Span(span.source, span.line, span.column, span.line, span.column + 1)
+
+
+# --- the spec ---------------------------------------------------------------------------------------------------------
+
+
+def spec_of_config(
+    path: str | Path,
+    diagnostics: Diagnostics,
+    *,
+    sets: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+) -> Spec | None:
+    """The spec of the model that a config.json describes; None, with errors in `diagnostics`, where it is refused.
+
+    It is a preset's, with the config's sizes for its vars, the folder's name, and without the preset's `train:`.
+    """
+    from blockgraph.specs.load import spec_of  # load reads this module where it meets a config.json
+
+    path = Path(path)
+    source = read_file(path, diagnostics)
+    config = read_json(source, diagnostics) if source else None
+    preset = _preset_of(config, diagnostics) if config else None
+    if config is None or preset is None:
+        return None
+    resolver = Resolver(Path(), diagnostics)
+    base = resolver.resolve(Source(f"presets/{preset}.yaml", presets.text(preset)), None)
+    tree = _Configuring(preset, base, config, diagnostics).tree(path) if base else None
+    if tree is None or diagnostics.has_errors:
+        return None
+    types = {**BUILTIN, **load_plugins(plugins, diagnostics)}
+    tree = apply_sets(tree, tuple(sets), diagnostics)
+    return spec_of(tree, diagnostics, types, plugins=tuple(plugins), origin=path, folders=resolver.folders)
+
+
+class _Configuring:
+    """A preset's tree and a config.json on their way to becoming one."""
+
+    def __init__(self, preset: str, base: MappingTree, config: MappingTree, diagnostics: Diagnostics) -> None:
+        self.preset, self.base, self.config, self.diagnostics = preset, base, config, diagnostics
+        self.data: dict[str, Any] = plain(config)
+        reading = Reading(base, diagnostics, BUILTIN)
+        read_vars(reading)
+        self.own = reading.vars  # what the vars are in the preset itself: the kinds of value that they take
+        self.huggingface = read_huggingface(reading)
+
+    def tree(self, path: Path) -> MappingTree | None:
+        """The preset with the config's values, named after its folder; None where the config is refused."""
+        model_type = str(self.data["model_type"])
+        for limit in (*ALL, *LIMITS.get(model_type, ())):
+            self._check_limit(limit)
+        if self.huggingface is None or self.diagnostics.has_errors:
+            return None
+        values, errors = _values(self.huggingface, self.data, None)
+        entries = dict(self.base.entries) | self._vars(values)
+        for error in () if self.diagnostics.has_errors else errors.values():  # they may follow from a missing size
+            context = f"reading {self.config.span.source.name}"
+            from_expression(error, self.base, ("huggingface", "vars"), self.diagnostics, context=context)
+        entries |= {name: self._text(name, text) for name, text in self._names(path, model_type).items()}
+        return MappingTree({name: entry for name, entry in entries.items() if name not in LEFT_OUT}, self.base.span)
+
+    def _check_limit(self, limit: Limit) -> None:
+        try:
+            holds = parse(limit.when).evaluate({"config": Lenient(self.data)})
+        except ExpressionError:
+            holds = True  # it is not even of the kind that it should be
+        if holds:
+            key = next((key for key in limit.keys if self.data.get(key) is not None), limit.keys[0])
+            message = f"'{key}' asks for {limit.what}, which the preset {self.preset} does not have"
+            help = f"a spec that extends {self.preset} can add it; drawn from this alone it would be wrong"
+            self.diagnostics.error("unsupported-model", message, locate(self.config, (key,)), help=help)
+
+    def _names(self, path: Path, model_type: str) -> dict[str, str]:
+        folder = path.resolve().parent.name
+        name = path.stem if path.stem.lower() != "config" else folder or model_type
+        return {"name": name, "about": f"{model_type}, read from {path.name} by the preset {self.preset}"}
+
+    def _text(self, name: str, text: str) -> Entry:
+        span = _start(self.config)
+        return Entry(Scalar(name, name, "", span), Scalar(text, text, '"', span))
+
+    def _vars(self, values: Mapping[str, Any]) -> dict[str, Entry]:
+        """`vars:` with the config's values in place of the preset's: whole ones, never merged into them."""
+        found = self.base.entries.get("vars")
+        written = dict(found.value.entries) if found and isinstance(found.value, MappingTree) else {}
+        for name, value in values.items():
+            self._check(name, value)
+            key = written[name].key if name in written else Scalar(name, name, "", self._place(name))
+            written[name] = Entry(key, as_tree(value, self._place(name)))
+        key = found.key if found else Scalar("vars", "vars", "", self.base.span)
+        return {"vars": Entry(key, MappingTree(written, self.base.span))}
+
+    def _check(self, name: str, value: Any) -> None:
+        """A value must be of the kind that the var has in the preset; null only where its section says so."""
+        own = self.own.get(name)
+        parts = self._parts(name)
+        if value is None and own is not None and all(map(_is_path, parts)):
+            there = next((path for path in map(_steps, parts) if find(self.config, path) is not None), None)
+            message = f"'{parts[0]}' is {'null' if there else 'missing'}: it is the {name} of the preset {self.preset}"
+            self.diagnostics.error("config", message, locate(self.config, there) if there else _start(self.config))
+        elif any(is_expression(leaf) for leaf in _leaves(value)):
+            self.diagnostics.error("config", "a text here does not begin with '='", self._place(name))
+        elif value is not None and own is not None and not _alike(value, own):
+            message = f"{shown(value)} is not {_kind(own)}: it is the {name} of the preset {self.preset}"
+            help = f"there it is {shown(own)}" if not isinstance(own, dict | list) else None
+            self.diagnostics.error("config", message, self._place(name), help=help)
+
+    def _parts(self, name: str) -> list[Any]:
+        """What the section says for a var, as a list."""
+        raw = self.huggingface.vars[name] if self.huggingface else None
+        return raw if isinstance(raw, list) else [raw]
+
+    def _place(self, name: str) -> Span:
+        """Where a var's value is written: in config.json, or where the preset computes it."""
+        for part in self._parts(name):
+            if _is_path(part) and _at(self.data, part.split(".")) is not None:
+                return locate(self.config, _steps(part))
+            if part is not None and not _is_path(part):
+                break
+        return locate(self.base, ("huggingface", "vars", name))
+
+
+def _is_path(raw: Any) -> bool:
+    return isinstance(raw, str) and not is_expression(raw)
+
+
+def _steps(path: str) -> Steps:
+    return tuple(path.split("."))
+
+
+def _alike(value: Any, own: Any) -> bool:
+    """Whether a value is of the same kind as the preset's; whole floats are whole numbers, and numbers floats."""
+    if isinstance(own, bool) or isinstance(value, bool):
+        return isinstance(own, bool) and isinstance(value, bool)
+    if isinstance(own, int):
+        return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(own, float):
+        return isinstance(value, int | float)
+    return isinstance(value, type(own)) or not isinstance(own, str | dict | list)
+
+
+def _kind(own: Any) -> str:
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
+    return kinds.get(type(own), "a mapping")
