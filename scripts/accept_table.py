@@ -51,5 +51,11 @@ CHECKS = [
     Check("draw-large", "{python} benchmarks/drawing.py large", "< 1", "llama3-405b by `draw`, seconds in all"),
     Check("draw-unrolled", "{python} benchmarks/drawing.py unrolled", "< 10", "1,024 nodes one by one, seconds in all"),
     Check("draw-large", "{python} benchmarks/diagrams.py", "< 1", "llama3-405b drawn by the command, seconds in all"),
+    Check(
+        "layout-sweep",
+        "{python} -m tests.viz.sweep",
+        "== 0",
+        "drawings whose fine layout breaks a rule, of 500 random graphs and all presets in every view",
+    ),
     Check("decode", "{python} benchmarks/decode.py", ">= 3", "decoding with state against recomputation, 256 tokens"),
 ]

@@ -171,7 +171,9 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded("-c", "import blockgraph; blockgraph.__version__") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["build", "--help"], ["train", "-h"], ["trace", "-h"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["build", "--help"], ["train", "-h"], ["trace", "-h"]]
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert loaded(*arguments) == set()
 

@@ -8,10 +8,9 @@ the figure.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from blockgraph.viz.areas import Area, Grid, meet
 from blockgraph.viz.drawing import Drawing, Line, Panel, Placed, Point
@@ -254,14 +253,30 @@ def _along(drawn: Drawing) -> Iterator[Problem]:
             for line, piece in _pieces(drawn)
             if piece[axis] == piece[axis + 2]
         ]
-        yield from _side_by_side(sorted(straight, key=lambda found: found[:3]))
+        for rail in _rails(sorted(straight, key=lambda found: found[0])):
+            yield from _on_each_other(sorted(rail, key=lambda found: found[1]))
 
 
-def _side_by_side(straight: list[tuple[float, float, float, Line]]) -> Iterator[Problem]:
-    """Of parallel pieces (where, from, to), sorted: those that lie on each other."""
-    places = [at for at, *_ in straight]
-    for number, (at, low, high, line) in enumerate(straight):
-        for _, from_, to, other in straight[number + 1 : bisect_left(places, at + NEAR)]:
+Run = tuple[float, float, float, Line]  # where a straight piece is, from where, to where
+
+
+def _rails(straight: list[Run]) -> Iterator[list[Run]]:
+    """Parallel pieces, sorted, in groups that are further apart than lines may be."""
+    rail: list[Run] = []
+    for run in straight:
+        if rail and run[0] - rail[-1][0] >= NEAR:
+            yield rail
+            rail = []
+        rail.append(run)
+    if rail:
+        yield rail
+
+
+def _on_each_other(rail: list[Run]) -> Iterator[Problem]:
+    for number, (at, _, high, line) in enumerate(rail):
+        for there, low, to, other in islice(rail, number + 1, None):
+            if low > high - 10 * SLACK:
+                break
             same = (line.source, line.value) == (other.source, other.value)
-            if not same and min(high, to) - max(low, from_) > SLACK * 10:
+            if not same and abs(at - there) < NEAR and min(high, to) - low > 10 * SLACK:
                 yield Problem("along", f"{_called(line)} runs on {_called(other)}")

@@ -1,4 +1,5 @@
-"""Columns moved together: each as near to those left of it as what stands at the same heights allows.
+"""Columns moved together: each as near to those left of it as what stands at the same heights allows, or above or below
+another one.
 
 What keeps close to a column (its items, its lines, the lanes beside it) moves with it. Heights stay, and what stands at
 one height keeps its order and its distance; so a line that ran clear still does.
@@ -19,7 +20,7 @@ from blockgraph.viz.text import width
 
 BLOCK, LINE, WORDS = 8.0, 6.0, 3.0  # room at the left and right of each kind of thing
 Part = tuple[float, float, float, float, float]  # left, right, low, high, room; x from its holder's
-Holder = int | Lane  # a column, or a lane that moves by itself
+Holder = int | Lane  # a column, or a lane right of one
 
 
 def compact(level: Level) -> None:
@@ -33,16 +34,22 @@ def compact(level: Level) -> None:
             beside.setdefault(level.owner(x), []).append(x)
     line = Skyline()
     moved: list[float] = []
+    settled: dict[Lane, float] = {}
     for number, spine in enumerate(level.columns):
         if moved:
             apart = min(spine - level.columns[number - 1], STANDARD + 2 * BLOCK)
-            spine = min(spine, max(moved[-1] + apart, _least(line, parts[number])))
+            least = _least(line, parts[number])
+            same = min((x for x in moved[1:] if x >= least), default=math.inf)  # above or below another column
+            spine = min(spine, same, max(max(moved) + apart, least))
         moved.append(round(spine, 2))
         _raise(line, parts[number], moved[-1])
         for lane in sorted(beside.get(number, ()), key=level.x):
-            at = level.x(lane) + moved[-1] - level.columns[number]
-            lane.moved = round(min(0.0, _least(line, parts[lane]) - at), 2)
-            _raise(line, parts[lane], at + lane.moved)
+            near = level.x(lane) + moved[-1] - level.columns[number] if _own(lane, level) else -math.inf
+            at = round(min(level.x(lane), max(near, _least(line, parts[lane]))), 2)
+            _raise(line, parts[lane], at)
+            settled[lane] = at
+    for lane, at in settled.items():
+        lane.moved = at - level.x(lane) - (moved[level.owner(lane)] - level.columns[level.owner(lane)])
     level.moves = [new - old for new, old in zip(moved, level.columns, strict=True)]
     level.columns = moved
     edge = 0.0 if level.bare else PADDING
@@ -62,7 +69,7 @@ def _raise(line: Skyline, parts: list[Part], at: float) -> None:
 
 
 def _parts(level: Level) -> dict[Holder, list[Part]]:
-    """What stands in each column and moves with it, and in each lane that moves by itself."""
+    """What stands in each column and moves with it, and in each lane right of one."""
     parts: dict[Holder, list[Part]] = {number: [] for number in range(len(level.columns))}
     for spot in level.spots.values():
         parts[spot.column] += _block(spot)
@@ -73,14 +80,18 @@ def _parts(level: Level) -> dict[Holder, list[Part]]:
 
 
 def _holder(x: Column | Lane, level: Level) -> tuple[Holder, float]:
-    """What an x moves with, and where that is now. A line from another column that comes in at the right has a lane by
-    itself; one that goes round its own column keeps the same distance everywhere."""
+    """What an x moves with, and where that is now."""
+    if isinstance(x, Lane) and x.near == "left" and x.gutter > 0:
+        return x, level.x(x)
     column = level.owner(x)
-    if isinstance(x, Lane) and x.near == "left" and isinstance(x.net, tuple):
-        source = level.spots.get(x.net[0])
-        if source is not None and source.column != column:
-            return x, level.x(x)
     return column, level.columns[column]
+
+
+def _own(lane: Lane, level: Level) -> bool:
+    """Whether a line goes round its own column: it then keeps the same distance everywhere. One from another column
+    comes as near as it can."""
+    source = level.spots.get(lane.net[0]) if isinstance(lane.net, tuple) else None
+    return source is None or source.column == level.owner(lane)
 
 
 def _block(spot: Spot) -> Iterator[Part]:

@@ -38,11 +38,12 @@ class Facts:
 class Found:
     """A node on the way down a path: in which block (its key under `blocks:`, None for the model), the call, and what
     it calls, each distinct body once: (the step, how often it runs, how many sets of weights it has; none where they
-    are another node's). `notes` say which copies the path names."""
+    are another node's). `number` is the repetition that the path names (None: all), `notes` say of what."""
 
     block: str | None
     call: Call
     every: list[tuple[Step, int, int]]
+    number: int | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -86,7 +87,7 @@ def find_node(model: Model, id: str) -> Found | None:
             return None
         notes = found.notes if number is None else (*found.notes, _which(call, number))
         block = None if inside is model.root else inside.name
-        found = Found(block, call, _every(calls, number), notes)
+        found = Found(block, call, _every(calls, number), number, notes)
         if not found.every:
             return None
     return found
@@ -234,7 +235,7 @@ def _amount(number: int) -> str:
 
 def _notes(found: Found, leaf: bool) -> Iterator[str]:
     call = found.call
-    if call.repeat is not None:
+    if call.repeat is not None and found.number is None:
         yield f"stacked {call.repeat}×"
     if len(found.every) > 1:
         yield f"{len(found.every)} kinds of copies; this is one of them"

@@ -141,9 +141,23 @@ class Gutters:
             if other.net != net and any(other.first <= last and other.last >= first for first, last in runs)
         ]
 
-    def above(self, strips: Iterable[int], y: float, net: object) -> float:
-        """The lowest height from `y` up at which the net may cross the strips."""
-        return lowest(y, self.taken(strips, net, y))
+    def above(self, strips: Iterable[int], y: float, net: object, blocks: Sequence[Stretch] = ()) -> float:
+        """The lowest height from `y` up at which the net may cross the strips, outside the stretches of blocks."""
+        runs = _runs(strips)
+        while True:
+            start = bisect_left(self.crossings, y - APART, key=lambda other: other.y)
+            free = lowest(self._over(runs, y, net, start), blocks)
+            if free == y:
+                return y
+            y = free
+
+    def _over(self, runs: list[tuple[int, int]], y: float, net: object, start: int) -> float:
+        for other in islice(self.crossings, start, None):
+            if other.y - APART >= y:
+                break
+            if other.y + APART > y and other.net != net and any(other.first <= b and other.last >= a for a, b in runs):
+                y = other.y + APART
+        return y
 
     def settle(self, count: int) -> list[float]:
         """Gives every lane its track; the width of each of the `count` gutters."""

@@ -33,7 +33,6 @@ class Spot:
     bottom: float = 0.0
     beside: tuple[Face, float, float, float] | None = None  # face, centre's shift from the spine, width, height
     outside: float = 0.0  # centre's shift of the words outside a frame
-    set: bool = False  # whether `bottom` is known
     over: float = 0.0  # how far what stands beside it reaches above and below it
 
     @property

@@ -28,6 +28,7 @@ class Stack:
     highways: dict[tuple[object, int], float] = field(default_factory=dict)
 
     readers: Counter[Net] = field(default_factory=Counter)
+    placed: dict[int, list[Spot]] = field(default_factory=dict)  # the items that stand already, by column
     into: dict[str | None, list[Wire]] = field(default_factory=dict)  # the wires by target
     out_of: dict[str | None, list[Wire]] = field(default_factory=dict)  # the wires by source
 
@@ -152,7 +153,8 @@ class Stack:
         low = self._lines_below(spot, wires)
         bottom = max([low + max(GAP, spot.over + 6), *(self._least(spot, wire) for wire in wires)])
         bottom = lowest(bottom, [stretch for wire in wires for stretch in self._taken_beside(spot, wire)])
-        spot.bottom, spot.set = bottom, True
+        spot.bottom = bottom
+        self.placed.setdefault(spot.column, []).append(spot)
         for wire in wires:
             self._draw(wire, spot)
         self.skyline[spot.column] = spot.top + max(0.0, spot.over - 6)
@@ -221,7 +223,7 @@ class Stack:
         low, high, own = min(first, last), max(first, last), self._column(wire.source)
         strips = [*range(2 * low, 2 * high + 1), *([2 * own + 1] if self._rises(wire) else [])]
         least = self.taps[wire.source]
-        y = lowest(least, self.gutters.taken(strips, wire.source, least) + self.boxes(range(low, high)))
+        y = self.gutters.above(strips, least, wire.source, self.boxes(range(low, high), least))
         self.gutters.cross(strips, y, wire.source)
         for column in (*range(low, high), *([own] if self._rises(wire) else [])):
             self.skyline[column] = max(self.skyline[column], y)
@@ -240,10 +242,10 @@ class Stack:
             return above is None
         return self.order[above] > self.order[target] and all(w.source[0] != source for w in self.into.get(above, ()))
 
-    def boxes(self, columns: Collection[int]) -> list[Stretch]:
-        """The heights at which blocks stand in the columns already."""
-        spots = (spot for spot in self.level.spots.values() if spot.column in columns and spot.set)
-        return [(spot.bottom - spot.over - APART, spot.top + spot.over + APART) for spot in spots]
+    def boxes(self, columns: Collection[int], y: float) -> list[Stretch]:
+        """The heights from `y` up at which blocks stand in the columns already."""
+        spots = (spot for number in columns for spot in self.placed.get(number, ()))
+        return [(spot.bottom - spot.over - APART, top) for spot in spots if (top := spot.top + spot.over + APART) > y]
 
     def _draw(self, wire: Wire, spot: Spot) -> None:
         """The wire's corners, now that its target stands."""

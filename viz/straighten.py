@@ -35,7 +35,7 @@ def _turn_once(wire: Wire, stack: Stack) -> None:
 def _rises(wire: Wire, column: int, height: float, stack: Stack) -> bool:
     """Whether nothing but its source is in the line's own column up to that height."""
     source = stack.level.spots[wire.source[0] or ""]
-    above = (spot for spot in stack.level.spots.values() if spot.column == column and spot.top > source.top)
+    above = (spot for spot in stack.placed[column] if spot.top > source.top)
     lines = (c for c in stack.gutters.crossings if c.first <= 2 * column + 1 <= c.last and c.net != wire.source)
     free = all(spot.bottom - spot.over - APART > height for spot in above)
     return free and not any(source.top < c.y < height + APART for c in lines)
@@ -43,5 +43,5 @@ def _rises(wire: Wire, column: int, height: float, stack: Stack) -> bool:
 
 def _clear(wire: Wire, strips: Iterable[int], height: float, stack: Stack) -> bool:
     """Whether no block stands and no other line runs at that height in the strips."""
-    taken = [*stack.gutters.taken(strips, wire.source), *stack.boxes([s // 2 for s in strips if s % 2])]
+    taken = [*stack.gutters.taken(strips, wire.source), *stack.boxes([s // 2 for s in strips if s % 2], height)]
     return not any(low < height < high for low, high in taken)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from blockgraph.cli.main import app
+from blockgraph.viz.drawing import Drawing
 
 SPEC = """\
 blockgraph: 1
@@ -222,6 +223,14 @@ def test_draw_says_which_characters_no_font_has(spec: Path, monkeypatch: pytest.
     monkeypatch.setattr("blockgraph.viz.fonts._installed", lambda asked: [])
     done = run("draw", spec, "-o", "out.png", "--title", "词元")
     assert done.exit_code == 0 and "warning: no font on this machine has 元 词: install Noto Sans CJK" in done.stderr
+
+
+def test_draw_says_where_a_plainer_layout_is_used(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("draw", spec, "--verbose").stderr == ""
+    drawn = Drawing(note="one block a row")
+    monkeypatch.setattr("blockgraph.viz.draw.checked_layout", lambda frame, view: (drawn, drawn.note))
+    assert run("draw", spec, "-o", "out.dot", "--verbose").stderr == "out.dot: one block a row\n"
+    assert run("draw", spec, "-o", "out.dot").stderr == ""
 
 
 def test_draw_refuses_other_suffixes(spec: Path) -> None:

@@ -15,7 +15,7 @@ __all__ = ["spec"]  # the fixture
 
 
 def nodes(path: Path) -> list[str]:
-    return re.findall(r'class="bg-node[^"]*" data-node="([^"]+)"', path.read_text("utf-8"))
+    return re.findall(r'<g class="bg-node[^>]*data-node="([^"]+)"', path.read_text("utf-8"))
 
 
 def test_the_choices_are_those_of_a_view() -> None:

@@ -1,7 +1,5 @@
 """Expressions: what they compute, and that nothing hostile gets further than an `ExpressionError`."""
 
-
-
 from __future__ import annotations
 
 import time

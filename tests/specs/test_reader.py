@@ -1,7 +1,5 @@
 """Reading YAML from strangers: what is meant, where it stands, and that nothing crashes, hangs or passes silently."""
 
-
-
 from __future__ import annotations
 
 import os

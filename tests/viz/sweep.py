@@ -21,20 +21,21 @@ from blockgraph.viz.plain import plain
 from blockgraph.viz.sketch import sketch
 from blockgraph.viz.view import ALL, DEFAULT, DIRECTIONS, View
 from tests.viz.handmade import figure, model, preset
-from tests.viz.towers import towers, view
+from tests.viz.towers import towers, view, web
 
 MOST = 400  # figures with more blocks than this are drawn upwards only: they take seconds
 Case = tuple[str, Callable[[], Frame], View]
 
 
 def cases(graphs: int, first: int = 0) -> Iterator[Case]:
-    """Half of the graphs are figures, half are specs."""
-    for seed in range(first, first + graphs // 2):
+    """A third of the graphs are figures, a third are towers, a third have any wiring."""
+    for seed in range(first, first + graphs // 3):
         yield f"figure {seed}", lambda seed=seed: figure(Random(seed)), DEFAULT  # type: ignore[misc]
-    for seed in range(first, first + graphs - graphs // 2):
-        random = Random(seed)
-        spec, seen = model(towers(random)), view(random)
-        yield f"towers {seed}", lambda spec=spec, seen=seen: sketch(spec, seen), seen  # type: ignore[misc]
+    for kind, make in (("towers", towers), ("web", web)):
+        for seed in range(first, first + (graphs + (kind == "towers")) // 3):
+            random = Random(seed)
+            spec, seen = model(make(random)), view(random)
+            yield f"{kind} {seed}", lambda spec=spec, seen=seen: sketch(spec, seen), seen  # type: ignore[misc]
 
 
 def named(names: list[str]) -> Iterator[Case]:
@@ -69,7 +70,7 @@ def _said(problem: Problem) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--graphs", type=int, default=500, help="random graphs, half figures and half specs")
+    parser.add_argument("--graphs", type=int, default=500, help="random graphs: figures, towers and webs")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     given = parser.parse_args()
     drawn = failing = 0

@@ -16,6 +16,7 @@ import pytest
 
 from blockgraph.builder.analyse import analyse
 from blockgraph.builder.graph import Model
+from blockgraph.specs import presets
 from blockgraph.specs.diagnostics import Diagnostics
 from blockgraph.specs.load import load_spec
 from blockgraph.viz.draw import draw
@@ -84,6 +85,12 @@ def transformer() -> str:
 @pytest.mark.parametrize("name", ["gpt2", "llama3-405b", "lstm-nano"])
 def test_pages_are_small(name: str) -> None:
     assert len(write_html(preset(name)).encode()) < 100_000
+
+
+@pytest.mark.slow
+def test_pages_of_all_presets_are_small() -> None:
+    sizes = {name: len(write_html(preset(name)).encode()) for name in presets.names()}
+    assert max(sizes.values()) < 300_000, sizes
 
 
 def test_a_page_with_many_choices_is_small(transformer: str) -> None:
@@ -210,6 +217,17 @@ def test_copies_share_weights_or_do_not() -> None:
     assert own[:2] == [("parameters", "280"), ("in 4 copies", "1,120")]
     assert shared[:2] == [("parameters", "280"), ("in 2 copies", "560")]
     assert [name for name, _ in used] == ["FLOPs"]
+
+
+def test_copies_that_differ_are_counted_exactly() -> None:
+    body = "inputs: {x: {shape: [T, 8]}}\nblocks:\n  L:\n    nodes: {ffn: {type: ffn, hidden: =8*(layer + 1)}}\n"
+    built = model(body + "nodes:\n  a: {type: L, repeat: 3}\n")
+    assert ("in 3 copies", str(built.parameters)) in said(built, "a.ffn")["costs"]
+    assert "3 kinds of copies; this is one of them" in said(built, "a.ffn")["notes"]
+    third = said(built, "a.2.ffn")
+    assert third["notes"] == ["in copy 2 of a; 1 of 3 are like it"]
+    assert third["options"][0] == ("hidden", "24", False)
+    assert facts(built, ["a.0", "a.0.0"])["a.0"]["notes"][0] == "stacked 3×"  # a frame of several copies
 
 
 def test_lines_come_from_the_file_that_says_them(tmp_path: Path) -> None:

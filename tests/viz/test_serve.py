@@ -248,6 +248,15 @@ def test_nothing_can_be_sent(server: Server, method: str) -> None:
     assert ask(server, "/", method)[0] == 501
 
 
+def test_neither_the_page_nor_the_server_needs_torch() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'tokenizers', 'safetensors', 'pygraphviz']))\n"
+        "from blockgraph.viz.serve import Studio\nassert 'gpt2' in Studio('gpt2').page()\n"
+        "import blockgraph\nassert blockgraph.draw('gpt2', format='html')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
 def test_the_command(spec: Path) -> None:
     command = [sys.executable, "-m", "blockgraph", "serve", str(spec)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

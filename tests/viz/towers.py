@@ -1,4 +1,5 @@
-"""Random specs as people write them: one to four towers, each a stack of blocks, joined by cross-attention."""
+"""Random specs: as people write them (one to four towers, each a stack of blocks, joined by cross-attention), and with
+any wiring at all."""
 
 from __future__ import annotations
 
@@ -28,6 +29,23 @@ def towers(random: Random) -> str:
     outputs |= {f"side{n}": top for n, top in enumerate(tops[:-1]) if top not in _read(nodes) or random.random() < 0.2}
     spec = {"blocks": blocks, "inputs": inputs, "nodes": nodes, "outputs": outputs}
     return yaml.safe_dump(spec, sort_keys=False)
+
+
+def web(random: Random, most: int = 80) -> str:
+    """A graph that nobody would draw by hand: every node reads one or two before it, near ones or far ones, and what is
+    read by none is added at the end."""
+    count, far = random.randint(3, most), random.choice((1, 3, 10))
+    nodes: dict[str, Any] = {"n0": {"type": "embedding", "width": WIDTH, "in": "tokens"}}
+    for number in range(1, count):
+        read = sorted({f"n{max(0, number - 1 - int(random.expovariate(1 / far)))}" for _ in "ab"})
+        plain = {"type": random.choice(("linear", "ffn", "layer_norm")), "in": read[0]}
+        plain |= {"width": WIDTH} if plain["type"] == "linear" else {"hidden": 8} if plain["type"] == "ffn" else {}
+        joins = len(read) == 2 and random.random() < 0.6
+        nodes[f"n{number}"] = {"type": random.choice(("add", "multiply", "add_norm")), "in": read} if joins else plain
+    ends = [name for name in nodes if name not in _read(nodes)]
+    nodes["last"] = {"type": "add", "in": ends} if len(ends) > 1 else {"type": "layer_norm", "in": ends[0]}
+    inputs = {"tokens": {"tokens": 23, "axis": "T"}}
+    return yaml.safe_dump({"inputs": inputs, "nodes": nodes}, sort_keys=False)
 
 
 def view(random: Random) -> View:
