@@ -50,7 +50,11 @@ CHECKS = [
     Check("serve", "{python} benchmarks/serve.py", "<= 0.5", "seconds from a save to the new picture, worst of 30"),
     Check("draw-large", "{python} benchmarks/drawing.py large", "< 1", "llama3-405b by `draw`, seconds in all"),
     Check("draw-unrolled", "{python} benchmarks/drawing.py unrolled", "< 10", "1,024 nodes one by one, seconds in all"),
-    Check("draw-large", "{python} benchmarks/diagrams.py", "< 1", "llama3-405b drawn by the command, seconds in all"),
+    Check(
+        "rivals",
+        "{python} benchmarks/diagrams.py --rivals {peer:rivals}",
+        what="blocks, sizes and seconds beside torchview, torchlens and keras (`--peer rivals=PYTHON` has them installed)",
+    ),
     Check(
         "layout-sweep",
         "{python} -m tests.viz.sweep",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from blockgraph.viz.figure import Frame
@@ -28,34 +28,45 @@ def compact(level: Level) -> None:
     if len(level.columns) < 2:
         return
     parts = _parts(level)
+    places = _places(level, parts)
+    moves = [places[number] - spine for number, spine in enumerate(level.columns)]
+    for x, at in places.items():
+        if isinstance(x, Lane):
+            x.moved = at - level.x(x) - moves[level.owner(x)]
+    level.moves = moves
+    level.columns = [places[number] for number in range(len(moves))]
+    edge = 0.0 if level.bare else PADDING
+    level.right = edge + max(places[x] + part[1] for x, own in parts.items() for part in own)
+    level.left = max(level.left, edge - min(places[x] + part[0] for x, own in parts.items() for part in own))
+
+
+def _places(level: Level, parts: Mapping[Holder, list[Part]]) -> dict[Holder, float]:
+    """Where each column and lane goes, from the left."""
     beside: dict[int, list[Lane]] = {}
     for x in parts:
         if isinstance(x, Lane):
             beside.setdefault(level.owner(x), []).append(x)
-    line = Skyline()
-    moved: list[float] = []
-    settled: dict[Lane, float] = {}
-    for number, spine in enumerate(level.columns):
-        if moved:
-            apart = min(spine - level.columns[number - 1], STANDARD + 2 * BLOCK)
-            least = _least(line, parts[number])
-            same = min((x for x in moved[1:] if x >= least), default=math.inf)  # above or below another column
-            spine = min(spine, same, max(max(moved) + apart, least))
-        moved.append(round(spine, 2))
-        _raise(line, parts[number], moved[-1])
+    line, columns, places = Skyline(), list[float](), dict[Holder, float]()
+    for number in range(len(level.columns)):
+        places[number] = at = _column(level, number, line, parts[number], columns)
+        columns.append(at)
+        _raise(line, parts[number], at)
         for lane in sorted(beside.get(number, ()), key=level.x):
-            near = level.x(lane) + moved[-1] - level.columns[number] if _own(lane, level) else -math.inf
-            at = round(min(level.x(lane), max(near, _least(line, parts[lane]))), 2)
-            _raise(line, parts[lane], at)
-            settled[lane] = at
-    for lane, at in settled.items():
-        lane.moved = at - level.x(lane) - (moved[level.owner(lane)] - level.columns[level.owner(lane)])
-    level.moves = [new - old for new, old in zip(moved, level.columns, strict=True)]
-    level.columns = moved
-    edge = 0.0 if level.bare else PADDING
-    places = {x: moved[x] if isinstance(x, int) else level.x(x) for x in parts}
-    level.right = edge + max(places[x] + part[1] for x, own in parts.items() for part in own)
-    level.left = max(level.left, edge - min(places[x] + part[0] for x, own in parts.items() for part in own))
+            near = level.x(lane) + at - level.columns[number] if _own(lane, level) else -math.inf
+            places[lane] = round(min(level.x(lane), max(near, _least(line, parts[lane]))), 2)
+            _raise(line, parts[lane], places[lane])
+    return places
+
+
+def _column(level: Level, number: int, line: Skyline, parts: list[Part], before: list[float]) -> float:
+    """Where a column goes: above or below another one if there is room, else right of all."""
+    spine = level.columns[number]
+    if not before:
+        return spine
+    least = _least(line, parts)
+    same = min((x for x in before[1:] if x >= least), default=math.inf)
+    apart = min(spine - level.columns[number - 1], STANDARD + 2 * BLOCK)
+    return round(min(spine, same, max(max(before) + apart, least)), 2)
 
 
 def _least(line: Skyline, parts: list[Part]) -> float:

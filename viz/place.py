@@ -126,15 +126,7 @@ def _box_spot(key: str, box: Box, column: int, mirrored: bool, lines: int) -> Sp
 def _settle(level: Level, stacks: Columns, gutters: Gutters) -> None:
     """Every x: columns as wide as what stands in them, gutters as wide as their lanes need."""
     count = len(stacks.stacks)
-    lefts, rights = [0.0] * count, [0.0] * count
-    for spot in level.spots.values():
-        lefts[spot.column] = max(lefts[spot.column], spot.left)
-        rights[spot.column] = max(rights[spot.column], spot.right)
-    for wire in level.wires:
-        if wire.label and wire.corners and isinstance(wire.corners[0][0], Column):
-            column = wire.corners[0][0]
-            beside = 10 + (1.2 * SMALL if level.frame.turned else width(wire.label, SMALL))
-            rights[column.number] = max(rights[column.number], column.shift + beside)
+    lefts, rights = _reaches(level, count)
     widths = gutters.settle(count + 1)
     x = 0.0
     for number in range(count + 1):
@@ -149,3 +141,18 @@ def _settle(level: Level, stacks: Columns, gutters: Gutters) -> None:
     level.columns = [c - spine for c in level.columns]
     level.gutters = [g - spine for g in level.gutters]
     level.left, level.right = spine, x - spine
+
+
+def _reaches(level: Level, count: int) -> tuple[list[float], list[float]]:
+    """How far each column reaches to the left and right of its spine, with what is said beside it."""
+    lefts, rights = [0.0] * count, [0.0] * count
+    for spot in level.spots.values():
+        lefts[spot.column] = max(lefts[spot.column], spot.left)
+        rights[spot.column] = max(rights[spot.column], spot.right)
+    for wire in level.wires:
+        text = " · ".join(said for said in (wire.label, wire.note) if said)
+        if text and len(wire.corners) == 2 and isinstance(wire.corners[0][0], Column):
+            column = wire.corners[0][0]
+            beside = 10 + (1.2 * SMALL if level.frame.turned else width(text, SMALL))
+            rights[column.number] = max(rights[column.number], column.shift + beside)
+    return lefts, rights

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from blockgraph.viz.check import problems
+from blockgraph.viz.check import _slanted, problems
+from blockgraph.viz.checked import checked_layout
 from blockgraph.viz.draw import compose
 from blockgraph.viz.drawing import Drawing, Line, Panel, Placed, Words
 from blockgraph.viz.faces import Face
-from tests.viz.handmade import preset
+from blockgraph.viz.sketch import sketch
+from tests.viz.handmade import model, preset
+from tests.viz.towers import towers
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +201,20 @@ def test_crossing_lines_are_right() -> None:
     boxes = [Placed(id, face, x, y, 20, 14) for id, x, y in (("a", 0, -40), ("b", 0, 40), ("c", -40, 0), ("d", 40, 0))]
     lines = [Line("a", "b", ((0, -33), (0, 33))), Line("c", "d", ((-30, 0), (30, 0)))]
     assert problems(Drawing(list(boxes), lines)) == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_moved_in_any_drawing_is_found(seed: int) -> None:
+    """Each box with a line, moved along it; each corner of a line, moved off it."""
+    drawn = checked_layout(sketch(model(towers(Random(seed)))))[0]
+    assert problems(drawn) == []
+    ends = {end for line in drawn.lines for end in (line.source, line.target)}
+    for box in [box for box in drawn.boxes() if box.id in ends]:
+        spoilt = Drawing(list(drawn.items), drawn.lines, drawn.words)
+        change(spoilt, box.id, lambda it: replace(it, x=it.x + 0.7 * it.width, y=it.y + 0.7 * it.height))
+        assert problems(spoilt), box.id
+    for number, line in enumerate(drawn.lines):
+        for at, (x, y) in enumerate(line.points):
+            points = (*line.points[:at], (x + 3, y + 3), *line.points[at + 1 :])
+            lines = [*drawn.lines[:number], replace(line, points=points), *drawn.lines[number + 1 :]]
+            assert "slanted" in {problem.rule for problem in _slanted(Drawing(drawn.items, lines))}
