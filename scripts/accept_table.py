@@ -53,7 +53,7 @@ CHECKS = [
     Check(
         "rivals",
         "{python} benchmarks/diagrams.py --rivals {peer:rivals}",
-        what="blocks, sizes and seconds beside torchview, torchlens and keras (`--peer rivals=PYTHON` has them installed)",
+        what="blocks, sizes, seconds beside torchview, torchlens and keras (installed in `--peer rivals=PYTHON`)",
     ),
     Check(
         "layout-sweep",
