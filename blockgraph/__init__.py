@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blockgraph.api import build, check, draw, load
+    from blockgraph.api import build, check, draw, from_huggingface, load
     from blockgraph.blocks.model import Model
     from blockgraph.specs.diagnostics import Diagnostic, SpecError
     from blockgraph.specs.registry import BlockType, Port
@@ -26,6 +26,7 @@ __all__ = [
     "build",
     "check",
     "draw",
+    "from_huggingface",
     "load",
 ]
 
@@ -39,6 +40,7 @@ _PLACES = {
     "build": "blockgraph.api",
     "check": "blockgraph.api",
     "draw": "blockgraph.api",
+    "from_huggingface": "blockgraph.api",
     "load": "blockgraph.api",
 }
 

@@ -1,4 +1,4 @@
-"""The Python front door: `load`, `check`, `build`, `draw`. Each imports what it needs when it is called."""
+"""The Python front door: `load`, `check`, `build`, `from_huggingface`, `draw`. Each imports what it then needs."""
 
 from __future__ import annotations
 
@@ -60,6 +60,25 @@ def build(
 
         return open_run(source, device=device, dtype=dtype, plugins=tuple(plugins)).model  # type: ignore[arg-type]
     return build_spec(load(source, sets=sets, plugins=plugins), device=device, dtype=dtype, seed=seed)
+
+
+def from_huggingface(
+    folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | str | None = None,
+    sets: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+) -> Model:
+    """The model of a published checkpoint's folder (config.json and *.safetensors) with its weights, in `eval` mode.
+
+    It answers our names (`tokens=`) as a built model does, and the reference library's (`input_ids=`) with a dict.
+    `dtype` None keeps the file's. Raises `SpecError` with every tensor or weight that does not fit; `BlockgraphError`
+    where a file cannot be read, or the device or the memory is missing.
+    """
+    from blockgraph.running.published import from_huggingface as read
+
+    return read(folder, device=device, dtype=dtype, sets=sets, plugins=plugins)
 
 
 def draw(

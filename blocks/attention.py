@@ -45,6 +45,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
     | rope | arguments of `RotaryPositions` | Su et al. 2021 |
     | alibi | {scaled}: slope · (j - i), before scaling where scaled (Falcon) | Press et al. 2022 |
     | qk_norm | {type, over: head or all, …}, before rope | Henry et al. 2020 |
+    | clip | queries and keys (after their norms, before rope) and values stay within ± clip | MPT, 2023; OLMo, 2024 |
+    | sinks | a score per head that joins the softmax and has no value: exp(s) in its sum | GPT-OSS, 2025 |
 
     `reads` tells which ports are different edges: `query` (self-attention: key and value are the query), `query,key`
     (value is the key), `query,key,value`. What reads one edge is one matrix product, where its biases agree; the
@@ -73,8 +75,10 @@ class Attention(CanonicalWeights, DerivedBuffers):
     out_bias: nn.Parameter | None
     query_norm: nn.Module | None
     key_norm: nn.Module | None
+    sinks: nn.Parameter | None
     slopes: Tensor | None
     span: Tensor | None
+    bound: Tensor | None
 
     def __init__(
         self,
@@ -94,6 +98,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
         rope: Mapping[str, Any] | None = None,
         alibi: Mapping[str, Any] | None = None,
         qk_norm: Mapping[str, Any] | None = None,
+        sinks: bool = False,
+        clip: float | None = None,
         reads: str = "query",
         fused: bool = True,
     ) -> None:
@@ -112,11 +118,14 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self._add_projections((width, key_width, value_width or key_width), self._biases(bias), fused)
         self.rope = None if rope is None else RotaryPositions(self.head_dim, **rope)
         self._add_norms(qk_norm)
+        self.register_parameter("sinks", nn.Parameter(torch.empty(heads)) if sinks else None)
+        self.clip = None if clip is None else float(clip)
         self.register_buffer("slopes", None if alibi is None else torch.tensor(alibi_slopes(heads)), persistent=False)
         self.register_buffer("span", None if window is None else torch.tensor(window), persistent=False)
-        self.written_out = softcap is not None
-        self.plain = rope is None and qk_norm is None and not self.grouped
-        self.unbiased = alibi is None and window is None and softcap is None
+        self.register_buffer("bound", None if clip is None else torch.tensor(self.clip), persistent=False)
+        self.written_out = softcap is not None or sinks
+        self.plain = rope is None and qk_norm is None and clip is None and not self.grouped
+        self.unbiased = alibi is None and window is None and not self.written_out
         self.reset_parameters()
 
     def _check(self, width: int) -> None:
@@ -164,11 +173,13 @@ class Attention(CanonicalWeights, DerivedBuffers):
             self.slopes = torch.tensor(alibi_slopes(self.heads), device=device or self.slopes.device)
         if self.span is not None and self.window is not None:
             self.span = torch.tensor(self.window, device=device or self.span.device)
+        if self.bound is not None and self.clip is not None:
+            self.bound = torch.tensor(self.clip, device=device or self.bound.device)
 
     def reset_parameters(self) -> None:
         self.fill_buffers()
         for path, part in self.slices():
-            nn.init.zeros_(part.tensor) if path.endswith("bias") else nn.init.xavier_uniform_(part.tensor)
+            nn.init.zeros_(part.tensor) if path.endswith(("bias", "sinks")) else nn.init.xavier_uniform_(part.tensor)
         for child in (self.query_norm, self.key_norm, self.rope):
             if child is not None:
                 child.reset_parameters()  # type: ignore[operator]
@@ -226,10 +237,9 @@ class Attention(CanonicalWeights, DerivedBuffers):
         if self.plain:
             q, k, v = qkv.view(batch, length, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
             return q, k, v
-        if self.query_norm is not None or self.rope is None:
+        if self.query_norm is not None or self.rope is None or self.clip is not None:
             q, k, v = torch.split(qkv, self.sizes, dim=-1)
-            q, k = self._place(q, self.query_norm, start), self._place(k, self.key_norm, start)
-            return q, k, v.view(batch, length, self.kv_heads, self.head_dim).transpose(1, 2)
+            return self._place(q, self.query_norm, start), self._place(k, self.key_norm, start), self._values(v)
         turned = self.heads + self.kv_heads  # queries and keys are rotated in one go
         heads = qkv.view(batch, length, turned + self.kv_heads, self.head_dim)
         qk = self.rope(heads[:, :, :turned], start).transpose(1, 2)
@@ -244,16 +254,25 @@ class Attention(CanonicalWeights, DerivedBuffers):
         else:
             k = F.linear(key, self.key_weight, self.key_bias)
             v = F.linear(key if value is None else value, self.value_weight, self.value_bias)
-        heads = v.view(v.shape[0], v.shape[1], self.kv_heads, self.head_dim)
-        return self._place(k, self.key_norm, start), heads.transpose(1, 2)
+        return self._place(k, self.key_norm, start), self._values(v)
+
+    def _values(self, v: Tensor) -> Tensor:
+        """[B, T, kv_heads·D] → [B, kv_heads, T, D]."""
+        v = v if self.clip is None else self._clipped(v)
+        return v.view(v.shape[0], v.shape[1], self.kv_heads, self.head_dim).transpose(1, 2)
+
+    def _clipped(self, x: Tensor) -> Tensor:
+        return x if self.bound is None else x.clamp(-self.bound, self.bound)
 
     def _place(self, x: Tensor, norm: nn.Module | None, start: int) -> Tensor:
-        """[B, T, heads·D] → [B, heads, T, D], with qk_norm and rope on the way."""
+        """[B, T, heads·D] → [B, heads, T, D], with qk_norm, clip and rope on the way."""
         if self.norm_all:
             x = norm(x)  # type: ignore[misc]
         x = x.view(x.shape[0], x.shape[1], -1, self.head_dim)
         if self.norm_heads:
             x = norm(x)  # type: ignore[misc]
+        if self.clip is not None:
+            x = self._clipped(x)
         if self.rope is not None:
             x = self.rope(x, start)
         return x.transpose(1, 2)
@@ -291,7 +310,15 @@ class Attention(CanonicalWeights, DerivedBuffers):
         if self.written_out or self._drops_in_graph(q):
             dropout = self.dropout if self.training else 0.0
             return attend_plain(
-                q, k, v, scale=self.scale, visible=visible, bias=bias, softcap=self.softcap, dropout=dropout
+                q,
+                k,
+                v,
+                scale=self.scale,
+                visible=visible,
+                bias=bias,
+                softcap=self.softcap,
+                sinks=self.sinks,
+                dropout=dropout,
             )
         if bias is None:
             return self._fused(q, k, v, visible, False)
@@ -353,5 +380,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
         said += [] if self.reads == "query" else [f"reads={self.reads}"]
         said += [] if self.slopes is None else ["alibi"]
         said += [] if self.softcap is None else [f"softcap={self.softcap:g}"]
+        said += [] if self.clip is None else [f"clip={self.clip:g}"]
+        said += [] if self.sinks is None else ["sinks"]
         said += [f"dropout={self.dropout:g}"] if self.dropout else []
         return ", ".join(said)

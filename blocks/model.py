@@ -25,6 +25,15 @@ class Model(nn.Module):
     definition: Any = None
     rebuild: Callable[[], Model] | None = None
     describe: Callable[[], str] | None = None
+    reference: Any = None  # names of a published model's arguments (`Reference`)
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """A call with our names gives what `forward` returns; with the reference library's (`input_ids=`), where the
+        spec has them, a dict under its names. Hooks and `torch.compile` see our names either way."""
+        reference = self.reference
+        if reference is None or not reference.speaks(named):
+            return super().__call__(*inputs, **named)
+        return reference.answer(super().__call__(*inputs, **reference.translate(named)))
 
     def new_cache(self, batch: int, length: int, **options: Any) -> dict[str, Any]:
         """A cache for every block that looks back; generated for each model."""
@@ -62,7 +71,7 @@ class Model(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
         found = self.__class__.__new__(self.__class__)
         memo[id(self)] = found
-        shared = {"spec", "definition", "rebuild", "describe"}  # never changed, and not the weights' business
+        shared = {"spec", "definition", "rebuild", "describe", "reference"}  # never changed, no weights
         for name, value in self.__dict__.items():
             found.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
         return found

@@ -1,4 +1,4 @@
-"""Attention written out: what the fused kernels are compared with, and the path of what they cannot do (softcap)."""
+"""Attention written out: what the fused kernels are compared with, and the path of what they lack (softcap, sinks)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def attend_plain(
     visible: Tensor | None = None,
     bias: Tensor | None = None,
     softcap: float | None = None,
+    sinks: Tensor | None = None,
     dropout: float = 0.0,
 ) -> Tensor:
     """softmax(cap(scale · q kᵀ) + bias) v, over the keys that are visible (Vaswani et al. 2017, eq. 1).
@@ -24,7 +25,8 @@ def attend_plain(
     query [batch, heads, Q, d], key and value [batch, kv_heads, K, d] → [batch, heads, Q, d]; each key head serves
     heads / kv_heads consecutive query heads (Ainslie et al. 2023). `visible` is bool, `bias` float, both broadcast to
     [batch, heads, Q, K]. cap(s) = softcap · tanh(s / softcap). The softmax is at least float32. A query that sees no
-    key gives zeros. `dropout` falls on the probabilities.
+    key gives zeros. `sinks` [heads] joins each query's scores as one more key, whose value is zero (GPT-OSS, 2025).
+    `dropout` falls on the probabilities.
     """
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
@@ -36,7 +38,11 @@ def attend_plain(
         scores = scores + bias
     if visible is not None:
         scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
-    weights = torch.softmax(scores, dim=-1)
+    if sinks is None:
+        weights = torch.softmax(scores, dim=-1)
+    else:
+        more = sinks.to(scores.dtype).view(-1, 1, 1).expand(*scores.shape[:-1], 1)
+        weights = torch.softmax(torch.cat((scores, more), dim=-1), dim=-1)[..., :-1]
     if visible is not None:
         weights = weights.masked_fill(~visible, 0.0)
     return (drop(weights, dropout) if dropout else weights).to(value.dtype) @ value

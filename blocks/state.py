@@ -111,6 +111,41 @@ class SourceCache(Cache):
             self.values = self.values.index_select(0, rows.to(self.values.device))
 
 
+class LatentCache(Cache):
+    """Latents and shared keys of the positions so far, [batch, length, width], allocated once (DeepSeek-V2, §2.1)."""
+
+    def __init__(
+        self,
+        batch: int,
+        length: int,
+        width: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.latents = torch.zeros(batch, length, width, device=device, dtype=dtype)
+
+    def tensors(self) -> Iterator[Tensor]:
+        yield self.latents
+
+    def update(self, latents: Tensor) -> Tensor:
+        """Append the new [batch, new, width]; a view of all so far. ValueError if they don't fit."""
+        start, stop = self.length, self.length + latents.shape[1]
+        if stop > self.latents.shape[1]:
+            raise ValueError(f"the state holds {len(self.latents[0])} positions, and {stop} are needed: make it longer")
+        if latents.shape[0] != self.latents.shape[0]:
+            raise ValueError(f"the state is for {self.latents.shape[0]} sequences, not for {latents.shape[0]}")
+        self.latents[:, start:stop] = latents.detach()
+        self.length = stop
+        return self.latents[:, :stop]
+
+    def select(self, rows: Tensor) -> None:
+        chosen = self.latents.new_zeros(len(rows), *self.latents.shape[1:])
+        chosen[:, : self.length] = self.latents[:, : self.length].index_select(0, rows.to(self.latents.device))
+        self.latents = chosen
+
+
 class RecurrentCache(Cache):
     """A recurrent network's last state [batch, width] (lstm: hidden then cell, [batch, 2·width]); zero at first.
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch import nn
 
 from blockgraph.blocks.canonical import canonical_parameters
 from blockgraph.blocks.model import Model
+from blockgraph.blocks.reference import Reference
 from blockgraph.builder import graph
 from blockgraph.builder.analyse import analyse
 from blockgraph.builder.describe import describe
@@ -80,7 +80,7 @@ def build_analysed(
     """`build` for a spec whose graph is at hand."""
     target = resolve_device(device)
     kind = DTYPES[dtype] if isinstance(dtype, str) else dtype
-    _check_memory(analysed, target, kind)
+    check_memory(analysed, target, kind)
     made = load_source(generate(analysed), analysed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -92,8 +92,18 @@ def build_analysed(
     model.spec = spec
     model.definition = analysed
     model.describe = partial(describe, analysed)
+    model.reference = reference_names(spec, analysed)
     model.rebuild = Blueprint(show(spec), spec.name or "model", spec.plugins, str(target), kind)
     return model
+
+
+def reference_names(spec: Spec, analysed: graph.Model) -> Reference | None:
+    """The reference library's names for the inputs and outputs, where `huggingface: inputs:` gives them."""
+    section = spec.huggingface
+    if section is None or not section.inputs:
+        return None
+    inputs = {name: (rule.to, bool(rule.transpose)) for name, rule in section.inputs.items()}
+    return Reference(inputs, section.outputs, tuple(analysed.root.outputs))
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -154,12 +164,14 @@ def initialise(model: nn.Module, rules: Sequence[InitRule]) -> None:
         for rule in rules:
             if fnmatchcase(path, rule.pattern):
                 if rule.pattern != "*" or path not in identity:
-                    draw(weight.tensor, rule.kind, rule.options)
+                    draw(weight.tensor, rule.kind, rule.options, stacked=".experts." in f".{path}")
                 break
 
 
 def _identity_paths(model: nn.Module) -> set[str]:
-    """Weights that a lone `*` leaves alone: norms are the identity, a `parameter` has its own init."""
+    """Weights that a lone `*` leaves alone: norms are the identity, a `parameter` has its own init, a router's
+    correction is zero."""
+    from blockgraph.blocks.experts import Mixture
     from blockgraph.blocks.norms import AddNorm, LayerNorm, RMSNorm
     from blockgraph.blocks.parameter import Parameter
 
@@ -167,10 +179,12 @@ def _identity_paths(model: nn.Module) -> set[str]:
     for name, module in model.named_modules():
         if isinstance(module, (AddNorm, LayerNorm, RMSNorm, Parameter)):
             kept |= {f"{name}.{own}" for own, _ in module.named_parameters(recurse=False)}
+        if isinstance(module, Mixture):
+            kept.add(f"{name}.router.correction")
     return kept
 
 
-def _check_memory(analysed: graph.Model, target: torch.device, dtype: torch.dtype | None) -> None:
+def check_memory(analysed: graph.Model, target: torch.device, dtype: torch.dtype | None) -> None:
     """Refuses a model that this machine's memory cannot hold, before anything is allocated."""
     if target.type == "meta" or not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return
@@ -180,16 +194,3 @@ def _check_memory(analysed: graph.Model, target: torch.device, dtype: torch.dtyp
         sizes = f"{need / 2**30:,.0f} GiB, and this machine has {have / 2**30:,.0f}"
         message = f"{analysed.name} has {analysed.parameters:,} parameters: {sizes}"
         raise BuildError(f"{message}. Use --device meta to look at it without memory")
-
-
-def build_path(path: str | Path, **options: Any) -> Model:
-    """`build` for a file, a preset's name, or YAML text."""
-    from blockgraph.specs.load import load_spec
-
-    diagnostics = Diagnostics()
-    sets, plugins = options.pop("sets", ()), options.pop("plugins", ())
-    spec = load_spec(path, diagnostics, sets=sets, plugins=plugins)
-    diagnostics.raise_errors()
-    if spec is None:
-        raise BuildError(f"{path} could not be read")
-    return build(spec, **options)

@@ -78,14 +78,24 @@ def _line(text: str) -> str:
 
 
 def wrap(line: str, width: int = 100) -> list[str]:
-    """A line that is too long, with what its first bracket holds one to a line."""
+    """A line that is too long, with what its first bracket of several parts holds one to a line, or packed if short."""
     if len(line) <= width or '"""' in line:
         return [line]
-    start = next((place for place, letter in enumerate(line) if letter in "([{"), None)
-    if start is None:
-        return [line]
+    for start in (place for place, letter in enumerate(line) if letter in "([{"):
+        parts, end = _parts(line, start)
+        if len(parts) > 1 and (" for " not in parts[0] or parts[0].startswith("*")):
+            indent = " " * (len(line) - len(line.lstrip()))
+            inside = [f"{indent}    {text}," for text in (_packed(parts, width) if len(parts) > 12 else parts) if text]
+            return [line[: start + 1], *inside, f"{indent}{line[end:]}"]
+    return [line]
+
+
+def _parts(line: str, start: int) -> tuple[list[str], int]:
+    """What stands between the commas of the bracket at `start`, and where it closes."""
     parts, depth, quote, part = [], 0, "", ""
-    for place, letter in enumerate(line[start:], start):
+    end = start
+    for end in range(start, len(line)):
+        letter = line[end]
         if quote:
             quote = "" if letter == quote else quote
         elif letter in "\"'":
@@ -96,13 +106,20 @@ def wrap(line: str, width: int = 100) -> list[str]:
         if letter == "," and depth == 1 and not quote:
             parts.append(part.strip())
             part = ""
-        elif place > start:
+        elif end > start:
             part += letter
-    parts.append(part.strip())
-    if len(parts) < 2 or " for " in parts[0]:
-        return [line]
-    indent = " " * (len(line) - len(line.lstrip()))
-    return [line[: start + 1], *(f"{indent}    {text}," for text in parts if text), f"{indent}{line[place:]}"]
+    return [*parts, part.strip()], end
+
+
+def _packed(parts: list[str], width: int) -> list[str]:
+    """Many short parts, several to a line."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(part) < width - 20:
+            lines[-1] += f", {part}"
+        else:
+            lines.append(part)
+    return lines
 
 
 def attribute(owner: str, name: str) -> str:

@@ -20,8 +20,10 @@ KINDS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def draw(weight: Tensor, kind: str, options: Mapping[str, Any]) -> None:
-    """Draws `weight` in place. Xavier and Kaiming need a fan-in and a fan-out: a vector is taken as one row."""
+def draw(weight: Tensor, kind: str, options: Mapping[str, Any], *, stacked: bool = False) -> None:
+    """Draws `weight` in place. Xavier and Kaiming need a fan-in and a fan-out: a vector is taken as one row, and of a
+    `stacked` weight (experts) each matrix is drawn by its own size."""
+    fans = kind.startswith(("xavier", "kaiming"))
     with torch.no_grad():
-        matrix = weight.unsqueeze(0) if weight.dim() == 1 and kind.startswith(("xavier", "kaiming")) else weight
-        KINDS[kind](matrix, **options)
+        for part in weight if fans and stacked else (weight,):
+            KINDS[kind](part.unsqueeze(0) if fans and part.dim() == 1 else part, **options)

@@ -24,7 +24,10 @@ from blockgraph.builder.shapes import Size, Value
 from blockgraph.specs.options import AttentionOptions, QKNorm, RelativeBiasOptions, Rope
 
 Reads = Literal["query", "query,key", "query,key,value"]
-BUILT_ROPES = ("default", "linear")
+ROPE_CHOICES = {
+    "yarn": ("beta_fast", "beta_slow", "attention_factor", "truncate"),
+    "longrope": ("factor", "max_length", "attention_factor"),
+}
 
 
 def key_of(i: Inputs) -> Value:
@@ -125,10 +128,7 @@ class AttentionRules(Rules[AttentionOptions]):
         return not o.causal and reads(i) != "query" and axis in key_of(i).shape[1].symbols
 
     def missing(self, o: AttentionOptions) -> str | None:
-        if o.rope is not None and o.rope.type not in BUILT_ROPES:
-            return f"rope type '{o.rope.type}' is not built yet (built: {either(BUILT_ROPES)})"
-        words = [word for word in ("sparse", "sinks", "clip") if getattr(o, word)]
-        return f"attention's {words[0]} is not built yet" if words else None
+        return "attention's sparse is not built yet" if o.sparse else None
 
     @staticmethod
     def head_dim(o: AttentionOptions, i: Inputs) -> int:
@@ -159,10 +159,9 @@ DEFAULTS = {
 
 def rope_arguments(rope: Rope) -> dict[str, Any]:
     """Theta, and what differs from the module's defaults; numbers of other types of scaling are left out."""
-    used = {"theta", "fraction", "pairing", "type", *rope.NEEDS.get(rope.type, ())}
-    if rope.type not in BUILT_ROPES:
-        used = set(type(rope).model_fields)
+    used = {"theta", "fraction", "pairing", "type", *rope.NEEDS.get(rope.type, ()), *ROPE_CHOICES.get(rope.type, ())}
     defaults = {"fraction": 1.0, "pairing": "halves", "type": "default"}
+    defaults |= {"beta_fast": 32.0, "beta_slow": 1.0, "truncate": True}
     return without_defaults(rope.model_dump(include=used, exclude_none=True), defaults)
 
 
@@ -198,6 +197,23 @@ def check_rope(rope: Rope, head_dim: int) -> None:
         if rope.type == "longrope" and len(factors) != dims // 2:
             message = f"rope's {name} has {len(factors)} numbers, but {dims // 2} pairs of features rotate"
             raise RuleError("shape", message, option="rope")
+    impossible = _impossible_scaling(rope, dims)
+    if impossible is not None:
+        raise RuleError("bad-option", f"rope type {rope.type} {impossible}", option="rope")
+
+
+def _impossible_scaling(rope: Rope, dims: int) -> str | None:
+    """What a type's formula would divide by zero for."""
+    if rope.type == "dynamic" and dims == 2:
+        return "needs more than one pair of features that rotate"
+    if rope.type == "llama3" and (rope.high_freq_factor or 0) <= (rope.low_freq_factor or 0):
+        return f"needs high_freq_factor over low_freq_factor, not {rope.high_freq_factor:g}"
+    if rope.type == "yarn" and rope.theta == 1:
+        return "needs a theta other than 1"
+    longer = rope.factor or (rope.max_length or 1) / (rope.original_length or 1)
+    if rope.type == "longrope" and rope.original_length == 1 and longer > 1 and rope.attention_factor is None:
+        return "needs attention_factor, or original_length over 1"
+    return None
 
 
 def _check_sources(o: AttentionOptions, i: Inputs) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from blockgraph.builder.rules import Construct, Inputs, RuleError, Rules
 from blockgraph.builder.rules_basic import Weights
-from blockgraph.builder.rules_checks import either, near_divisors, rows, want_features
+from blockgraph.builder.rules_checks import either, near_divisors, rows, want_features, without_defaults
 from blockgraph.builder.shapes import Value
 from blockgraph.specs.options import MixtureOptions
 
@@ -33,8 +33,7 @@ class MixtureRules(Rules[MixtureOptions]):
         return {"out": i["x"].widened(width)}
 
     def construct(self, o: MixtureOptions, i: Inputs) -> Construct:
-        options: dict[str, Any] = o.model_dump(exclude_none=True)
-        return Construct("Mixture", {"width": i["x"].width, **options})
+        return Construct("Mixture", {"width": i["x"].width, **without_defaults(o.model_dump(), DEFAULTS)})
 
     def weights(self, o: MixtureOptions, i: Inputs) -> Weights:
         width = i["x"].width
@@ -56,5 +55,15 @@ class MixtureRules(Rules[MixtureOptions]):
         expert = (3 if o.gated else 2) * i["x"].width * o.hidden
         return 2 * rows(i["x"]) * (o.experts * i["x"].width + o.top_k * expert)
 
-    def missing(self, o: MixtureOptions) -> str | None:
-        return "moe is not built yet"
+
+DEFAULTS: dict[str, Any] = {
+    "activation": "silu",
+    "gated": True,
+    "bias": False,
+    "score": "softmax",
+    "normalize": True,
+    "groups": 1,
+    "top_groups": None,
+    "correction": False,
+    "scale": 1.0,
+}

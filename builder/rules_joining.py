@@ -209,9 +209,6 @@ class SimilarityRules(Rules[SimilarityOptions]):
     def decodable(self, o: SimilarityOptions, i: Inputs) -> str | None:
         return "similarity of positions cannot run step by step yet" if max(i["a"].rank, i["b"].rank) > 2 else None
 
-    def missing(self, o: SimilarityOptions) -> str | None:
-        return "similarity is not built yet"
-
 
 class EqualRules(Rules[EqualOptions]):
     """ids a [B, A], b [B, C] → bool [B, A, C]: an attention mask that keeps packed documents apart."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from blockgraph.builder.rules import Construct, Inputs, RuleError, Rules
-from blockgraph.builder.rules_attention import check_heads, check_rope
+from blockgraph.builder.rules_attention import check_heads, check_rope, rope_arguments
 from blockgraph.builder.rules_basic import Weights, linear_weights
-from blockgraph.builder.rules_checks import rows, want_dtype, want_features, want_floats
+from blockgraph.builder.rules_checks import rows, want_dtype, want_features, want_floats, without_defaults
 from blockgraph.builder.shapes import Value
 from blockgraph.specs.options import LatentAttentionOptions, LocalGlobalAttentionOptions
 
@@ -29,8 +29,8 @@ class LatentAttentionRules(Rules[LatentAttentionOptions]):
         return {"out": x.widened(width)}
 
     def construct(self, o: LatentAttentionOptions, i: Inputs) -> Construct:
-        options: dict[str, Any] = o.model_dump(exclude_none=True)
-        return Construct("LatentAttention", {"width": i["x"].width, **options})
+        options = o.model_dump() | {"rope": None if o.rope is None else rope_arguments(o.rope)}
+        return Construct("LatentAttention", {"width": i["x"].width, **without_defaults(options, DEFAULTS)})
 
     def weights(self, o: LatentAttentionOptions, i: Inputs) -> Weights:
         width, queries = i["x"].width, o.heads * (o.head_dim + o.rope_dim)
@@ -53,13 +53,24 @@ class LatentAttentionRules(Rules[LatentAttentionOptions]):
         return 2 * rows(i["x"]) * (matrices + scores)
 
     def state(self, o: LatentAttentionOptions, i: Inputs, length: int) -> int:
-        return int(i["x"].shape[0]) * length * (o.kv_rank + o.rope_dim)
+        return int(i["x"].shape[0]) * length * (o.kv_rank + o.rope_dim) if o.causal else 0
+
+    def keeps_state(self, o: LatentAttentionOptions, i: Inputs) -> bool:
+        return o.causal
 
     def decodable(self, o: LatentAttentionOptions, i: Inputs) -> str | None:
         return None if o.causal else "attention that is not causal looks at later positions"
 
-    def missing(self, o: LatentAttentionOptions) -> str | None:
-        return "latent_attention is not built yet"
+
+DEFAULTS: dict[str, Any] = {
+    "query_rank": None,
+    "rope": None,
+    "causal": False,
+    "scale": None,
+    "bias": False,
+    "eps": 1e-6,
+    "dropout": 0.0,
+}
 
 
 class LocalGlobalAttentionRules(Rules[LocalGlobalAttentionOptions]):
@@ -83,7 +94,9 @@ class LocalGlobalAttentionRules(Rules[LocalGlobalAttentionOptions]):
         return {"out": x.widened(width)}
 
     def construct(self, o: LocalGlobalAttentionOptions, i: Inputs) -> Construct:
-        return Construct("LocalGlobalAttention", {"width": i["x"].width, **o.model_dump()})
+        return Construct(
+            "LocalGlobalAttention", {"width": i["x"].width, **without_defaults(o.model_dump(), {"dropout": 0.0})}
+        )
 
     def weights(self, o: LocalGlobalAttentionOptions, i: Inputs) -> Weights:
         width = i["x"].width
@@ -93,12 +106,11 @@ class LocalGlobalAttentionRules(Rules[LocalGlobalAttentionOptions]):
         return found
 
     def flops(self, o: LocalGlobalAttentionOptions, i: Inputs) -> int:
-        """Seven projections, and scores within the window; how many positions are global the spec does not say."""
-        width, keys = i["x"].width, min(int(i["x"].shape[1]), o.window + 1)
-        return rows(i["x"]) * width * (7 * 2 * width + 4 * keys)
+        """Seven projections and two rounds of scores; without global tokens four and one. The module masks all scores:
+        how many positions are global is known at run time only, so it does not skip what lies outside the windows."""
+        width, length = i["x"].width, int(i["x"].shape[1])
+        rounds = 2 if "global_tokens" in i else 1
+        return rows(i["x"]) * width * ((1 + 3 * rounds) * 2 * width + rounds * 4 * length)
 
     def decodable(self, o: LocalGlobalAttentionOptions, i: Inputs) -> str | None:
         return "local_global_attention looks at later positions"
-
-    def missing(self, o: LocalGlobalAttentionOptions) -> str | None:
-        return "local_global_attention is not built yet"

@@ -45,9 +45,6 @@ class PatchesRules(Rules[PatchesOptions]):
     def flops(self, o: PatchesOptions, i: Inputs) -> int:
         return 2 * prod(map(int, i["image"].shape)) * o.width  # each pixel is in one patch
 
-    def missing(self, o: PatchesOptions) -> str | None:
-        return "patches is not built yet"
-
 
 class Conv1dRules(Rules[Conv1dOptions]):
     """x [B, T, ·] → [B, (T - 1) // stride + 1, width], padded on both sides so that stride 1 keeps the length."""
@@ -77,6 +74,3 @@ class Conv1dRules(Rules[Conv1dOptions]):
 
     def decodable(self, o: Conv1dOptions, i: Inputs) -> str | None:
         return "conv1d along positions cannot run step by step yet"
-
-    def missing(self, o: Conv1dOptions) -> str | None:
-        return "conv1d is not built yet"

@@ -248,12 +248,20 @@ CODES: dict[str, Code] = {
         _model("  ffn: {type: ffn, hidden:256}\n"),
         _model(_FFN),
     ),
+    "missing-tensor": Code(
+        "a weight that no tensor of a published checkpoint becomes",
+        "Every weight of the model must come from the file. The message names the weight, the tensor that the rule of "
+        "`huggingface: tensors:` would read it from, and the line of that rule. Usually the rule's name is misspelt, "
+        "or the model has a part (a bias, a norm, a head) that the published one lacks.",
+        "huggingface: {tensors: {wte: embed}}      # and no rule for the weights of `norm`",
+        "huggingface: {tensors: {wte: embed, ln_f: norm}}",
+    ),
     "not-built": Code(
         "a block that can be described and drawn, but not built yet",
-        "Every type of the language is validated, counted and drawn. A few have no module yet, so `build`, `train` and "
-        "`generate` refuse specs that hold them.",
-        "blockgraph build mixture.yaml   # a spec with a `moe` node",
-        "blockgraph draw mixture.yaml -o mixture.svg",
+        "Every type of the language is validated, counted and drawn. A few options have no module yet, so `build`, "
+        "`train` and `generate` refuse specs that hold them.",
+        "blockgraph build bigbird.yaml   # a spec whose attention is `sparse`",
+        "blockgraph draw bigbird.yaml -o bigbird.svg",
     ),
     "number-text": Code(
         "a text that looks like a number",
@@ -318,6 +326,21 @@ CODES: dict[str, Code] = {
         "none. A text that starts with `!` needs quotes.",
         _model("  ffn: {type: ffn, hidden: !!int 256}\n"),
         _model(_FFN),
+    ),
+    "tensor-shape": Code(
+        "a published tensor of another shape than the weight that it would be",
+        "A rule of `huggingface: tensors:` leads from the tensor to the weight, and their shapes differ. A matrix may "
+        "be stored with its axes swapped (`transpose: true`), several weights may lie in one tensor (a list, which "
+        "cuts it along one axis, with `groups:` where they take turns), or a var has another value than the file.",
+        "mlp.c_fc: ffn.up                               # stored as [in, out]",
+        "mlp.c_fc: {to: ffn.up, transpose: true}",
+    ),
+    "tensor-twice": Code(
+        "two published tensors that differ and would be the same weight",
+        "Two rules lead to one weight, or to an embedding and to a linear that is tied to it. Where both tensors hold "
+        "the same numbers that is fine; where they differ, the published model has two weights and the spec one.",
+        "vars: {tied: true}       # the file holds wte.weight and another lm_head.weight",
+        "vars: {tied: false}",
     ),
     "tie": Code(
         "a `tie` that cannot be",
@@ -412,6 +435,22 @@ CODES: dict[str, Code] = {
         "CamelCase; a plugin's types need `--plugin`.",
         _model("  attn: {type: atention, heads: 4}\n"),
         _model("  attn: {type: attention, heads: 4}\n"),
+    ),
+    "unknown-weight": Code(
+        "a rule that leads to a weight that the model does not have",
+        "A published tensor has a rule in `huggingface: tensors:`, and what stands on its right is no weight of the "
+        "model: a misspelt node, or a part that a var switches off (a bias). A tensor that is not needed belongs in "
+        "`ignore:`.",
+        "huggingface: {tensors: {ln_f: nrom}}",
+        "huggingface: {tensors: {ln_f: norm}}",
+    ),
+    "unmapped-tensor": Code(
+        "a published tensor that no rule is for",
+        "Reading a checkpoint is total: each of its tensors becomes a weight by a rule of `huggingface: tensors:`, or "
+        "a pattern of `ignore:` says that it is not needed. What is merely left over is often a part of the published "
+        "model that the spec lacks, and leaving it out would give other numbers.",
+        "huggingface: {tensors: {wte: embed}}      # the file has wpe.weight too",
+        "huggingface: {tensors: {wte: embed, wpe: positions}, ignore: ['*.attn.masked_bias']}",
     ),
     "unsupported-model": Code(
         "a published model with a part that the preset lacks",

@@ -263,7 +263,11 @@ class MixtureOptions(Options):
     )
     normalize: Flag = Field(True, description="the chosen experts' weights sum to one")
     groups: Size = Field(1, description="groups of experts")
-    top_groups: Size | None = Field(None, description="groups that may be chosen from (default: groups)")
+    top_groups: Size | None = Field(
+        None,
+        description="groups that may be chosen from (default: groups): those whose best expert, with a correction "
+        "whose best two together, score highest",
+    )
     correction: Flag = Field(False, description="a bias on the scores that counts for the choice only (DeepSeek-V3)")
     scale: Number = Field(1.0, description="multiplies the experts' sum")
 

@@ -196,8 +196,10 @@ def spec_of_config(
     *,
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
+    tensors: Collection[str] | None = None,
 ) -> Spec | None:
     """The spec of the model that a config.json describes; None, with errors in `diagnostics`, where it is refused.
+    `tensors` are the names in its checkpoint, where that is at hand.
 
     It is a preset's, with the config's sizes for its vars, the folder's name, and without the preset's `train:`.
     """
@@ -211,7 +213,7 @@ def spec_of_config(
         return None
     resolver = Resolver(Path(), diagnostics)
     base = resolver.resolve(Source(f"presets/{preset}.yaml", presets.text(preset)), None)
-    tree = _Configuring(preset, base, config, diagnostics).tree(path) if base else None
+    tree = _Configuring(preset, base, config, diagnostics, tensors).tree(path) if base else None
     if tree is None or diagnostics.has_errors:
         return None
     types = {**BUILTIN, **load_plugins(plugins, diagnostics)}
@@ -222,8 +224,16 @@ def spec_of_config(
 class _Configuring:
     """A preset's tree and a config.json on their way to becoming one."""
 
-    def __init__(self, preset: str, base: MappingTree, config: MappingTree, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self,
+        preset: str,
+        base: MappingTree,
+        config: MappingTree,
+        diagnostics: Diagnostics,
+        tensors: Collection[str] | None,
+    ) -> None:
         self.preset, self.base, self.config, self.diagnostics = preset, base, config, diagnostics
+        self.tensors = None if tensors is None else tuple(tensors)
         self.data: dict[str, Any] = plain(config)
         reading = Reading(base, diagnostics, BUILTIN)
         read_vars(reading)
@@ -237,7 +247,7 @@ class _Configuring:
             self._check_limit(limit)
         if self.huggingface is None or self.diagnostics.has_errors:
             return None
-        values, errors = _values(self.huggingface, self.data, None)
+        values, errors = _values(self.huggingface, self.data, self.tensors)
         entries = dict(self.base.entries) | self._vars(values)
         for error in () if self.diagnostics.has_errors else errors.values():  # they may follow from a missing size
             context = f"reading {self.config.span.source.name}"

@@ -219,6 +219,7 @@ def test_public_names() -> None:
         "build",
         "check",
         "draw",
+        "from_huggingface",
         "load",
     ]
     assert sorted(blockgraph.__all__) == names

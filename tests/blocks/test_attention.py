@@ -66,9 +66,11 @@ def reference(
         norm = o.get("qk_norm") if name != "value" else None
         if norm and norm["over"] == "all":
             flat = normed(flat, weights, f"{name}_norm", norm)
+        clip = o.get("clip") or math.inf
         split = flat.unflatten(-1, (count, d)).transpose(1, 2)
         if norm and norm["over"] == "head":
             split = normed(split, weights, f"{name}_norm", norm)
+        split = split.clamp(-clip, clip)
         parts[name] = rotated(split, o["rope"]) if o.get("rope") is not None and name != "value" else split
     scale = o["scale"] if o.get("scale") is not None else d**-0.5
     out = []
@@ -82,7 +84,7 @@ def reference(
                     if o.get("softcap"):
                         s = o["softcap"] * torch.tanh(s / o["softcap"])
                     if o.get("alibi") is not None:
-                        s = s + slope(h, heads) * j * (scale if o["alibi"].get("scaled") else 1)
+                        s = s + slope(h, heads) * (j - i) * (scale if o["alibi"].get("scaled") else 1)
                     if bias is not None:
                         s = s + (bias[b, i, j] if bias.dim() == 3 else bias[b % len(bias), h, i, j])
                     shown = not o.get("causal") or j <= i
@@ -96,7 +98,8 @@ def reference(
                         scores.append((j, s))
                 mixed = torch.zeros(d, dtype=torch.float64)
                 if scores:
-                    share = torch.softmax(torch.stack([s for _, s in scores]), 0)
+                    sink = [weights["sinks"][h]] if o.get("sinks") else []
+                    share = torch.softmax(torch.stack([s for _, s in scores] + sink), 0)[: len(scores)]
                     mixed = sum((p * parts["value"][b, g, j] for p, (j, _) in zip(share, scores, strict=True)), mixed)
                 out.append(mixed)
     joined = torch.stack(out).view(query.shape[0], query.shape[1], heads * d)
@@ -132,6 +135,8 @@ options = st.fixed_dictionaries(
         "window": st.sampled_from([1, 2, 3, 20]),
         "scale": st.sampled_from([1.0, 0.3]),
         "softcap": st.just(0.7),
+        "sinks": st.just(True),
+        "clip": st.just(0.4),
         "rope": rope_options,
         "alibi": st.sampled_from([{}, {"scaled": True}]),
         "qk_norm": norm_options,
@@ -192,7 +197,7 @@ def test_gradients_of_the_kernel_are_those_of_the_plain_path(o: dict[str, Any], 
     learned += list(module.parameters())
     target = torch.randn(BATCH, QUERIES, WIDTH, dtype=torch.float64)
     found = []
-    for module.written_out in ("softcap" in o, True):
+    for module.written_out in ("softcap" in o or "sinks" in o, True):
         found.append(torch.autograd.grad((module(**given) * target).sum(), learned))
     for fast, plain in zip(*found, strict=True):
         assert torch.isfinite(fast).all()
@@ -239,8 +244,8 @@ def test_bad_arguments_say_what_is_wrong() -> None:
         Attention(16, 4, kv_heads=3)
     with pytest.raises(ValueError, match="reads is query"):
         Attention(16, 4, reads="key")
-    with pytest.raises(ValueError, match="rope type 'yarn' has no module yet"):
-        Attention(16, 4, rope={"type": "yarn"})
+    with pytest.raises(ValueError, match="not 'axial'"):
+        Attention(16, 4, rope={"type": "axial"})
     with pytest.raises(ValueError, match="an even number"):
         Attention(12, 4, rope={})
     with pytest.raises(ValueError, match="qk_norm is"):
@@ -284,6 +289,21 @@ VARIANTS = [
     [{"causal": True, "scale": 0.1 + layer} for layer in range(12)],
     [{"causal": True, "dropout": 0.01 * (layer + 1)} for layer in range(12)],
     [{"causal": True, "rope": {"type": "linear", "factor": 1.0 + layer}} for layer in range(12)],
+    [{"causal": True, "clip": 0.5 + layer} for layer in range(12)],
+    [{"causal": True, "rope": {"type": "dynamic", "factor": 2.0 + layer, "original_length": 3}} for layer in range(12)],
+    [
+        {
+            "causal": True,
+            "rope": {
+                "type": "longrope",
+                "short_factor": [1.0, 2.0],
+                "long_factor": [3.0, 4.0 + layer],
+                "original_length": 3 + layer,
+                "attention_factor": 1.0 + layer,
+            },
+        }
+        for layer in range(12)
+    ],
 ]
 
 

@@ -15,17 +15,23 @@ import torch
 import blockgraph.blocks
 from blockgraph.blocks.activations import Activation
 from blockgraph.blocks.attention import Attention
+from blockgraph.blocks.conv1d import Conv1d
 from blockgraph.blocks.elementwise import Add, Dropout, Equal, Multiply, Scale, Softcap
 from blockgraph.blocks.embedding import Embedding
+from blockgraph.blocks.experts import Mixture
 from blockgraph.blocks.feed_forward import FeedForward
 from blockgraph.blocks.joining import Concat, Split
+from blockgraph.blocks.latent_attention import LatentAttention
 from blockgraph.blocks.linear import Linear, TiedLinear
+from blockgraph.blocks.local_global_attention import LocalGlobalAttention
 from blockgraph.blocks.norms import AddNorm, LayerNorm, RMSNorm
 from blockgraph.blocks.parameter import Parameter
+from blockgraph.blocks.patches import Patches
 from blockgraph.blocks.pool import Pool
 from blockgraph.blocks.positions import LearnedPositions, SinusoidalPositions
 from blockgraph.blocks.recurrent import GRU, LSTM, RNN
 from blockgraph.blocks.relative_bias import RelativeBias
+from blockgraph.blocks.similarity import Similarity
 
 FOLDER = Path(blockgraph.blocks.__file__).parent
 FILES = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.py")
@@ -36,8 +42,9 @@ MAKERS: list[Any] = [
     lambda: Activation("gelu"),
     lambda: Add(0.1),
     lambda: AddNorm(8),
-    lambda: Attention(8, 2, rope={}, alibi={}, window=3, qk_norm={"over": "head"}, causal=True, softcap=3.0),
+    lambda: Attention(8, 2, rope={}, alibi={}, window=3, qk_norm={"over": "head"}, softcap=3.0, sinks=True, clip=2.0),
     lambda: Concat(),
+    lambda: Conv1d(8, 4, stride=2),
     lambda: Dropout(0.1),
     lambda: Embedding(5, 8, scale=2.0),
     lambda: Equal(),
@@ -45,15 +52,20 @@ MAKERS: list[Any] = [
     lambda: GRU(8, 4, bidirectional=True),
     lambda: LSTM(8, 4),
     lambda: LayerNorm(8),
+    lambda: LatentAttention(8, 2, 5, 3, 2, 4, query_rank=6, rope={}, causal=True, bias=True),
     lambda: LearnedPositions(5, 8),
     lambda: Linear(8, 4),
+    lambda: LocalGlobalAttention(8, 2, 4),
+    lambda: Mixture(8, 3, 2, 5, bias=True, score="sigmoid", correction=True),
     lambda: Multiply(),
     lambda: Parameter((3,)),
+    lambda: Patches(3, 8, 2),
     lambda: Pool("mean"),
     lambda: RMSNorm(8, offset=1.0),
     lambda: RNN(8, 4),
     lambda: RelativeBias(2),
     lambda: Scale(0.5),
+    lambda: Similarity(cosine=True),
     lambda: SinusoidalPositions(8),
     lambda: Softcap(30.0),
     lambda: Split((3, 5)),
@@ -94,7 +106,7 @@ def test_top_level_names_are_unique_across_files() -> None:
 def test_public_classes_and_their_forward_are_documented() -> None:
     for make in MAKERS:
         assert type(make()).__doc__, make
-    assert len({type(make()) for make in MAKERS}) == len(MAKERS) == 25
+    assert len({type(make()) for make in MAKERS}) == len(MAKERS) == 31
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: type(make()).__name__)
@@ -141,7 +153,9 @@ NUMBERS: dict[str, Any] = {
     "dropout.p": lambda n: Dropout(0.01 * n, per="sample"),
     "embedding.scale": lambda n: Embedding(16, 16, scale=0.5 + n),
     "ffn.dropout": lambda n: FeedForward(16, 32, dropout=0.01 * n),
+    "latent_attention.scale": lambda n: LatentAttention(16, 2, 4, 3, 2, 3, rope={}, causal=True, scale=0.1 * n),
     "layer_norm.eps": lambda n: LayerNorm(16, eps=1e-5 * n),
+    "local_global_attention.dropout": lambda n: LocalGlobalAttention(16, 2, 4, dropout=0.01 * n),
     "positions.theta": lambda n: SinusoidalPositions(16, theta=100.0 * n),
     "rms_norm.offset": lambda n: RMSNorm(16, offset=0.1 * n),
     "scale.by": lambda n: Scale(0.3 * n),

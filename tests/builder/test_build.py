@@ -16,7 +16,8 @@ import blockgraph
 from blockgraph.blocks.canonical import canonical_parameters
 from blockgraph.blocks.model import Model
 from blockgraph.builder.build import BuildError
-from blockgraph.builder.generate import distinct
+from blockgraph.builder.export import export_source
+from blockgraph.builder.generate import distinct, root_name
 from tests.builder.test_analyse import EMBED, HEAD, LAYER, nodes
 
 TINY = nodes("stack: {type: Layer, repeat: 2}", "logits: {type: linear, tie: embed, bias: false}")
@@ -156,7 +157,28 @@ def test_models_that_memory_cannot_hold_are_refused() -> None:
 
 def test_block_types_without_a_module_say_so() -> None:
     with pytest.raises(blockgraph.SpecError, match="not-built"):
-        blockgraph.build(nodes("m: {type: moe, experts: 4, top_k: 2, hidden: 8}"))
+        blockgraph.build(nodes("m: {type: attention, heads: 4, sparse: {block: 2}}"))
+
+
+DEEPSEEK = nodes(
+    "attn: {type: latent_attention, heads: 3, kv_rank: 10, head_dim: 5, rope_dim: 4, value_dim: 7, causal: true, rope: {}}",
+    "moe: {type: moe, experts: 6, top_k: 2, hidden: 16, score: sigmoid, correction: true, groups: 3, top_groups: 2}",
+    "logits: {type: linear, tie: embed, bias: false}",
+)
+
+
+@torch.no_grad()
+def test_experts_on_latents_decode_step_by_step_and_stand_alone() -> None:
+    model = blockgraph.build(DEEPSEEK).eval()
+    mask = torch.tensor([[True] * 5, [False, False, True, True, True]])
+    whole, state = model(IDS, tokens_mask=mask), model.new_state(2, 5)
+    steps = [model(IDS[:, t : t + 1], tokens_mask=mask[:, t : t + 1], state=state) for t in range(5)]
+    assert torch.allclose(torch.cat(steps, 1)[mask], whole[mask], atol=1e-4)
+    names: dict[str, Any] = {}
+    exec(export_source(model), names)
+    alone = names[root_name(model.definition)]().eval()
+    alone.load_state_dict(model.state_dict())
+    assert torch.equal(alone(IDS, tokens_mask=mask), whole)
 
 
 def test_a_library_is_not_a_model() -> None:
@@ -218,3 +240,11 @@ def test_no_graph_breaks(name: str) -> None:
     given: dict[str, Any] = dict.fromkeys(model.definition.root.inputs, IDS)
     with torch.no_grad():
         torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(**given), model(**given))
+
+
+def test_init_draws_each_expert_by_its_own_size() -> None:
+    text = nodes("m: {type: moe, experts: 64, top_k: 2, hidden: 32, score: sigmoid, correction: true}")
+    model = blockgraph.build(text + 'init: {"*": xavier_uniform}\n')
+    weights = {name: part.tensor for name, part in canonical_parameters(model).items()}
+    assert weights["m.experts.up.weight"].abs().max() == pytest.approx((6 / (32 + 64)) ** 0.5, rel=0.01)
+    assert weights["m.router.correction"].eq(0).all()

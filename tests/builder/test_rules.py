@@ -252,15 +252,11 @@ def test_what_is_not_built_yet() -> None:
         rules, options, _ = node(name, given)
         return rules.missing(options)
 
-    assert missing("attention", heads=1, rope={"type": "linear", "factor": 2}) is None
     yarn = {"type": "yarn", "factor": 2, "original_length": 8}
-    assert missing("attention", heads=1, rope=yarn) == "rope type 'yarn' is not built yet (built: default or linear)"
-    for word, value in (("sinks", True), ("clip", 8.0), ("sparse", {"type": "bigbird"})):
-        assert missing("attention", heads=1, **{word: value}) == f"attention's {word} is not built yet"
-    assert missing("conv1d", width=1) == "conv1d is not built yet"
-    unbuilt = {"moe", "latent_attention", "local_global_attention", "patches", "conv1d", "similarity"}
+    assert missing("attention", heads=1, rope=yarn, sinks=True, clip=8.0) is None
+    assert missing("attention", heads=1, sparse={"type": "bigbird"}) == "attention's sparse is not built yet"
     found = {name for name, type in BUILTIN.items() if type.rules and "missing" in vars(resolve(type.rules))}
-    assert found == unbuilt | {"attention", "embedding"}
+    assert found == {"attention", "embedding"}
     assert missing("embedding", width=4, pretrained="glove.txt") and not missing("embedding", width=4)
 
 

@@ -20,6 +20,7 @@ S = Value.of(2, 9, 20)
 S12 = Value.of(2, 9, 12)
 IDS = Value(Value.of(2, 6).shape, "int", vocabulary=50)
 DTYPES = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}
+LATENT = {"heads": 3, "kv_rank": 5, "head_dim": 4, "rope_dim": 2, "value_dim": 7}
 
 # type, options, ports → their values; a port's value may be another port's name: the same edge
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -45,6 +46,57 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         },
         {"query": X},
     ),
+    "dynamic rope": (
+        "attention",
+        {"heads": 3, "causal": True, "rope": {"type": "dynamic", "factor": 2, "original_length": 4, "beta_slow": 3}},
+        {"query": X},
+    ),
+    "llama3 rope": (
+        "attention",
+        {
+            "heads": 3,
+            "rope": {
+                "type": "llama3",
+                "factor": 8,
+                "low_freq_factor": 1,
+                "high_freq_factor": 4,
+                "original_length": 90,
+            },
+        },
+        {"query": X},
+    ),
+    "yarn rope": (
+        "attention",
+        {
+            "heads": 3,
+            "rope": {
+                "type": "yarn",
+                "factor": 4,
+                "original_length": 64,
+                "beta_fast": 20,
+                "beta_slow": 1,
+                "truncate": False,
+            },
+        },
+        {"query": X},
+    ),
+    "longrope": (
+        "attention",
+        {
+            "heads": 3,
+            "rope": {
+                "type": "longrope",
+                "short_factor": [1, 2],
+                "long_factor": [3, 4],
+                "original_length": 4,
+                "max_length": 9,
+            },
+        },
+        {"query": X},
+    ),
+    "sinks": ("attention", {"heads": 6, "kv_heads": 2, "causal": True, "sinks": True, "window": 3}, {"query": X}),
+    "sinks of another sequence": ("attention", {"heads": 3, "sinks": True}, {"query": X, "key": S}),
+    "clip": ("attention", {"heads": 3, "clip": 0.5, "qk_norm": {"over": "all"}}, {"query": X}),
     "rms head norm": ("attention", {"heads": 3, "qk_norm": {"offset": 1}}, {"query": X}),
     "layer norm over all": (
         "attention",
@@ -59,6 +111,51 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "biased": ("attention", {"heads": 3, "causal": True}, {"query": X, "bias": Value.of(1, 3, 6, 6)}),
     "relative_bias": ("relative_bias", {"heads": 3, "buckets": 8, "bidirectional": False}, {"query": X}),
     "relative_bias, key": ("relative_bias", {"heads": 3, "max_distance": 20}, {"query": X, "key": S}),
+    "latent": (
+        "latent_attention",
+        {**LATENT, "causal": True, "rope": {"theta": 5e5, "pairing": "interleaved"}},
+        {"x": X},
+    ),
+    "latent queries": (
+        "latent_attention",
+        {**LATENT, "query_rank": 9, "bias": True, "scale": 0.3, "eps": 1e-5},
+        {"x": X},
+    ),
+    "local": ("local_global_attention", {"heads": 3, "window": 2, "dropout": 0.1}, {"x": X}),
+    "local and global": (
+        "local_global_attention",
+        {"heads": 3, "window": 2},
+        {"x": X, "global_tokens": Value.of(2, 6, dtype="bool")},
+    ),
+    "moe": ("moe", {"experts": 5, "top_k": 2, "hidden": 7}, {"x": X}),
+    "moe on a vector": ("moe", {"experts": 5, "top_k": 2, "hidden": 7, "normalize": False}, {"x": Value.of(12)}),
+    "grouped moe": (
+        "moe",
+        {
+            "experts": 6,
+            "top_k": 2,
+            "hidden": 7,
+            "score": "sigmoid",
+            "groups": 3,
+            "top_groups": 2,
+            "correction": True,
+            "scale": 2,
+        },
+        {"x": X},
+    ),
+    "plain moe": (
+        "moe",
+        {
+            "experts": 3,
+            "top_k": 1,
+            "hidden": 7,
+            "gated": False,
+            "bias": True,
+            "score": "softmax_after",
+            "activation": "clipped",
+        },
+        {"x": X},
+    ),
     "ffn": ("ffn", {"hidden": 5, "activation": "gelu_new"}, {"x": X}),
     "gated ffn": ("ffn", {"hidden": 5, "gated": True, "bias": False, "activation": "silu"}, {"x": X}),
     "ffn on a vector": ("ffn", {"hidden": 5}, {"x": Value.of(2, 12)}),
@@ -88,6 +185,12 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "pool": ("pool", {"take": "mean"}, {"x": X}),
     "pool a position": ("pool", {"take": 2}, {"x": X}),
     "pool a token": ("pool", {"take": "token", "token": 3}, {"x": X, "ids": IDS}),
+    "similarity": ("similarity", {"cosine": True}, {"a": X, "b": S12}),
+    "similarity of vectors": ("similarity", {}, {"a": Value.of(2, 12), "b": Value.of(5, 12)}),
+    "patches": ("patches", {"width": 5, "size": 4}, {"image": Value.of(2, 3, 8, 12)}),
+    "patches without bias": ("patches", {"width": 5, "size": 2, "bias": False}, {"image": Value.of(2, 1, 6, 4)}),
+    "conv1d": ("conv1d", {"width": 5}, {"x": X}),
+    "conv1d, even and strided": ("conv1d", {"width": 5, "kernel": 4, "stride": 4, "bias": False}, {"x": X}),
     "equal": ("equal", {}, {"a": IDS, "b": Value.of(2, 9, dtype="int")}),
     "rnn": ("rnn", {"width": 5}, {"x": X}),
     "lstm": ("lstm", {"width": 5, "dropout": 0.1}, {"x": X, "initial": Value.of(2, 10)}),

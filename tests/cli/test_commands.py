@@ -281,9 +281,9 @@ def test_build_refuses_what_cannot_be(spec: Path, arguments: tuple[str, ...], me
 
 
 def test_build_refuses_what_is_not_built_yet(spec: Path) -> None:
-    moe = "{type: moe, experts: 4, top_k: 2, hidden: 8}"
+    sparse = "{type: attention, heads: 2, sparse: {block: 2}}"
     spec.write_text(
-        SPEC.replace("      add:", f"      mix: {moe}\n      add:").replace("[x, attn]", "[x, mix]"), "utf-8"
+        SPEC.replace("      add:", f"      mix: {sparse}\n      add:").replace("[x, attn]", "[x, mix]"), "utf-8"
     )
     assert run("validate", spec).exit_code == 0
     done = run("build", spec, "--device", "cpu")
