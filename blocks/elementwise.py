@@ -33,8 +33,10 @@ class Add(Weightless):
         self.dropout = float(dropout)
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+        if self.dropout and self.training:
+            others = tuple(drop(term, self.dropout) for term in others)
         for term in others:
-            x = x + (drop(term, self.dropout) if self.training and self.dropout else term)
+            x = x + term
         return x
 
     def extra_repr(self) -> str:
