@@ -7,14 +7,19 @@ holds), `nbytes`, and `select(rows)`, which reorders, repeats or drops sequences
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 
 class Cache:
-    """Base of all caches. `length` counts the positions seen so far."""
+    """Base of all caches. `length` counts the positions seen so far.
+
+    `pads_left`: texts may have padding before them: their mask, and `State.pad_left`, are all that the block needs.
+    """
+
+    pads_left: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.length = 0
@@ -36,15 +41,27 @@ class Cache:
 
 
 class PositionCache(Cache):
-    """How many positions there were (`length`), and of the keys that `relative_bias` was given once (`keys`)."""
+    """How many positions there were (`length`), and of the keys that `relative_bias` was given once (`keys`).
+
+    `padding` [batch]: how many positions each sequence has before its own first one; None: none has any.
+    """
+
+    pads_left = True
 
     def __init__(self) -> None:
         super().__init__()
         self.keys: int | None = None
+        self.padding: Tensor | None = None
+
+    def select(self, rows: Tensor) -> None:
+        if self.padding is not None:
+            self.padding = self.padding.index_select(0, rows.to(self.padding.device))
 
 
 class KeyValueCache(Cache):
     """Keys and values of the positions so far, [batch, heads, length, head_dim], allocated once."""
+
+    pads_left = True
 
     def __init__(
         self,
@@ -92,6 +109,8 @@ class KeyValueCache(Cache):
 class SourceCache(Cache):
     """Cross-attention's keys and values, projected at the first call only. `length` counts query positions."""
 
+    pads_left = True
+
     def __init__(self) -> None:
         super().__init__()
         self.keys: Tensor | None = None
@@ -113,6 +132,8 @@ class SourceCache(Cache):
 
 class LatentCache(Cache):
     """Latents and shared keys of the positions so far, [batch, length, width], allocated once (DeepSeek-V2, §2.1)."""
+
+    pads_left = True
 
     def __init__(
         self,
@@ -232,6 +253,13 @@ class State:
         # A caller may give the mask of the new positions, or of all.
         self.masks[name] = mask if mask.shape[1] > ids.shape[1] else torch.cat((earlier, mask), dim=1)
         return self.masks[name]
+
+    def pad_left(self, counts: Tensor) -> None:
+        """Before the first call: sequence n begins after counts[n] positions of padding, which its mask must hide too,
+        so that absolute positions count from there (int [batch]). Without this they count the padding."""
+        for cache in self.leaves():
+            if isinstance(cache, PositionCache):
+                cache.padding = counts
 
     def select(self, rows: Tensor) -> None:
         """Keep the sequences `rows` (int [new batch]), in that order, in place: beams."""
