@@ -36,7 +36,7 @@ inputs: {src: {tokens: 20, axis: S}, tgt: {tokens: 32, axis: T, start: 3}}
 nodes:
   embed:   {type: embedding, in: src, width: =width}
   encoder: {type: attention, heads: 2, rope: {}}
-  begun:   {type: embedding, in: tgt, width: =width}
+  begun:   {type: embedding, in: tgt, width: =width, scale: 40}
   self:    {type: attention, heads: 2, causal: true, rope: {}}
   cross:   {type: attention, heads: 2, in: {query: self, key: encoder}}
   mixed:   {type: add, in: [begun, cross]}
