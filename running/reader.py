@@ -86,6 +86,7 @@ class Reader:
         self._device = next((p.device for p in model.parameters()), None)
         self._keeps_state = not recompute and hasattr(model, "new_state")
         self._was_training, self._whole = model.training, model
+        self._turns = turns_of(model)
         self._state: Any = None
 
     def __enter__(self) -> Self:
@@ -122,6 +123,8 @@ class Reader:
         """The texts are those of the call before with one more id each, or anything after a restart."""
         import torch
 
+        if self._state is not None and self._state.position in self._turns:
+            self.restart()
         with torch.inference_mode():
             if self._state is not None:
                 return self._run([text[-1:] for text in texts])
@@ -198,6 +201,14 @@ def pads_left(model: torch.nn.Module, ports: Ports) -> bool:
         return all(cache.pads_left for cache in model.new_state(1, 1).leaves())  # type: ignore[operator]
     except (ValueError, NotImplementedError):  # nothing is kept: each text is read alone
         return True
+
+
+def turns_of(model: torch.nn.Module) -> frozenset[int]:
+    """After how many positions all keys change: rope of type longrope has other frequencies for longer texts."""
+    from blockgraph.blocks.rope import RotaryPositions
+
+    ropes = (module for module in model.modules() if isinstance(module, RotaryPositions))
+    return frozenset(int(rope.original_length) for rope in ropes if rope.by_length and not rope.dynamic)
 
 
 def logits_of(out: Any, output: str | None = None) -> torch.Tensor:
