@@ -13,7 +13,10 @@ from blockgraph.running.sampling import GenerateError
 if TYPE_CHECKING:
     import torch
 
+    from blockgraph.blocks.rope import RotaryPositions
+
 Texts = Sequence[Sequence[int]]
+CHUNK = 1024  # positions of a prompt that are read at once: a model makes logits for each of them
 
 
 class Ports(NamedTuple):
@@ -86,7 +89,8 @@ class Reader:
         self._device = next((p.device for p in model.parameters()), None)
         self._keeps_state = not recompute and hasattr(model, "new_state")
         self._was_training, self._whole = model.training, model
-        self._turns = turns_of(model)
+        # After so many positions all keys change: longrope has other frequencies for longer texts.
+        self._turns = {int(rope.original_length) for rope in ropes_of(model) if rope.by_length and not rope.dynamic}
         self._state: Any = None
 
     def __enter__(self) -> Self:
@@ -154,9 +158,14 @@ class Reader:
             named = {str(self._ports.source): ids, f"{self._ports.source}_mask": mask}
         ids, mask, counts = self._padded(texts, left=True)
         if mask is not None:
-            named[f"{self._ports.text}_mask"] = mask
             self._state.pad_left(torch.tensor(counts, device=self._device))
-        return self._call(ids, named)
+        step = ids.shape[1] if any(rope.by_length for rope in ropes_of(self._model)) else CHUNK
+        for first in range(0, ids.shape[1], step):
+            part = slice(first, first + step)
+            masks = {} if mask is None else {f"{self._ports.text}_mask": mask[:, part]}
+            logits = self._call(ids[:, part], named | masks)
+            named = {}  # the source is read once
+        return logits
 
     def _padded(self, texts: Texts, *, left: bool) -> tuple[torch.Tensor, torch.Tensor | None, list[int]]:
         """Ids [rows, longest], the mask (None where nothing is missing), and how many ids each text lacks."""
@@ -203,12 +212,10 @@ def pads_left(model: torch.nn.Module, ports: Ports) -> bool:
         return True
 
 
-def turns_of(model: torch.nn.Module) -> frozenset[int]:
-    """After how many positions all keys change: rope of type longrope has other frequencies for longer texts."""
+def ropes_of(model: torch.nn.Module) -> list[RotaryPositions]:
     from blockgraph.blocks.rope import RotaryPositions
 
-    ropes = (module for module in model.modules() if isinstance(module, RotaryPositions))
-    return frozenset(int(rope.original_length) for rope in ropes if rope.by_length and not rope.dynamic)
+    return [module for module in model.modules() if isinstance(module, RotaryPositions)]
 
 
 def logits_of(out: Any, output: str | None = None) -> torch.Tensor:
