@@ -17,7 +17,7 @@ from blockgraph.blocks.canonical import CanonicalWeights, DerivedBuffers
 from blockgraph.blocks.norms import LayerNorm, RMSNorm
 from blockgraph.blocks.plain import attend_plain
 from blockgraph.blocks.rope import RotaryPositions
-from blockgraph.blocks.state import KeyValueCache, SourceCache
+from blockgraph.blocks.state import KeyValueCache, SourceCache, WindowCache
 
 
 def query_key_norm(width: int, options: Mapping[str, Any]) -> nn.Module:
@@ -125,7 +125,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.register_buffer("bound", None if clip is None else torch.tensor(self.clip), persistent=False)
         self.written_out = softcap is not None or sinks
         self.plain = rope is None and qk_norm is None and clip is None and not self.grouped
-        self.unbiased = alibi is None and window is None and not self.written_out
+        self.even = alibi is None and not self.written_out
         self.reset_parameters()
 
     def _check(self, width: int) -> None:
@@ -192,13 +192,17 @@ class Attention(CanonicalWeights, DerivedBuffers):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> KeyValueCache | SourceCache:
-        """Memory for `length` positions of causal attention, or for the source that another attention reads."""
+        """Memory for `length` positions of causal attention, or as many as its window has; or for the source that
+        another attention reads."""
         if not self.causal:
             if self.reads == "query":
                 raise ValueError("self-attention that is not causal cannot decode step by step: it looks ahead")
             return SourceCache()
         device, dtype = device or self.out_weight.device, dtype or self.out_weight.dtype
-        return KeyValueCache(batch, self.kv_heads, length, self.head_dim, device=device, dtype=dtype)
+        kind = KeyValueCache
+        if self.window is not None and self.window < length:
+            kind, length = WindowCache, self.window
+        return kind(batch, self.kv_heads, length, self.head_dim, device=device, dtype=dtype)
 
     def forward(
         self,
@@ -211,18 +215,22 @@ class Attention(CanonicalWeights, DerivedBuffers):
         key_mask: Tensor | None = None,
         cache: KeyValueCache | SourceCache | None = None,
     ) -> Tensor:
-        start = 0 if cache is None else cache.length
+        start, places = 0 if cache is None else cache.length, None
+        narrow = self.span is None
         if isinstance(cache, SourceCache):
             q, k, v = self._read_source(query, key, value, cache)
         else:
             q, k, v = self.project(query, key, value, start)
             if cache is not None:
                 k, v = cache.update(k, v)
+                narrow = self.window is None or k.shape[2] <= self.window  # then the last query sees every key there is
         masked = mask is not None or bias is not None or key_mask is not None or self._drops_in_graph(q)
-        if self.unbiased and not masked and (start == 0 or not self.causal or q.shape[2] == 1):
+        if self.even and narrow and not masked and (start == 0 or not self.causal or q.shape[2] == 1):
             out = self._fused(q, k, v, None, self.causal and start == 0)
         else:
-            out = self._masked(q, k, v, start, mask, bias, key_mask)
+            if isinstance(cache, WindowCache) and (places := cache.places(q.shape[2], q.device)) is not None:
+                mask, bias, key_mask = (x if x is None else x[..., places] for x in (mask, bias, key_mask))
+            out = self._masked(q, k, v, start, mask, bias, key_mask, places)
         return F.linear(out.transpose(1, 2).flatten(2), self.out_weight, self.out_bias)  # [B, H, Q, D] → [B, Q, width]
 
     def project(
@@ -299,14 +307,18 @@ class Attention(CanonicalWeights, DerivedBuffers):
         mask: Tensor | None,
         bias: Tensor | None,
         key_mask: Tensor | None,
+        places: Tensor | None,
     ) -> Tensor:
-        """Attention where something hides or weighs positions: all masks and-ed, all biases added, then one kernel."""
-        visible = self._visible(q.shape[2], k.shape[2], start, q.device)
+        """Attention where something hides or weighs positions: all masks and-ed, all biases added, then one kernel.
+        `places`: the keys' positions, where they are not 0, 1, 2, …"""
+        if places is None:
+            places = torch.arange(k.shape[2], device=q.device)
+        visible = self._visible(q.shape[2], places, start)
         for other in (mask, None if key_mask is None else key_mask[:, None, None]):
             if other is not None:
                 other = other.unsqueeze(1) if other.dim() == 3 else other
                 visible = other if visible is None else visible & other
-        bias = self._bias(q.shape[2], k.shape[2], start, bias)
+        bias = self._bias(q.shape[2], places, start, bias)
         if self.written_out or self._drops_in_graph(q):
             dropout = self.dropout if self.training else 0.0
             return attend_plain(
@@ -325,26 +337,25 @@ class Attention(CanonicalWeights, DerivedBuffers):
         bias = bias.to(q.dtype)
         return self._fused(q, k, v, bias if visible is None else torch.where(visible, bias, -torch.inf), False)
 
-    def _visible(self, queries: int, keys: int, start: int, device: torch.device) -> Tensor | None:
+    def _visible(self, queries: int, places: Tensor, start: int) -> Tensor | None:
         """Which keys the causal order and the window let each query see: bool [Q, K], None for all."""
         if self.span is None and not (self.causal and queries > 1):
             return None
-        distance = torch.arange(start, start + queries, device=device).unsqueeze(1) - torch.arange(keys, device=device)
+        distance = torch.arange(start, start + queries, device=places.device).unsqueeze(1) - places
         if self.span is None:
             return distance >= 0
         if self.causal:
             return (distance >= 0) & (distance < self.span)
         return distance.abs() <= self.span // 2
 
-    def _bias(self, queries: int, keys: int, start: int, bias: Tensor | None) -> Tensor | None:
+    def _bias(self, queries: int, places: Tensor, start: int, bias: Tensor | None) -> Tensor | None:
         """The caller's bias and alibi's, broadcasting to [B, H, Q, K]; None for neither."""
         if bias is not None and bias.dim() == 3:
             bias = bias.unsqueeze(1)
         if self.slopes is None:
             return bias
-        device = self.slopes.device
-        here = torch.arange(start, start + queries, device=device)
-        alibi = alibi_bias(self.slopes, here, torch.arange(keys, device=device))
+        here = torch.arange(start, start + queries, device=self.slopes.device)
+        alibi = alibi_bias(self.slopes, here, places.to(self.slopes.device))
         if self.alibi_scaled:
             alibi = alibi * self.scale
         return alibi if bias is None else bias + alibi

@@ -97,13 +97,57 @@ class KeyValueCache(Cache):
         self.length = stop
         return self.keys[:, :, :stop], self.values[:, :, :stop]
 
+    def places(self, queries: int, device: torch.device) -> Tensor | None:
+        """The positions of the keys that the last update gave, int [keys]; None: 0, 1, 2, … in order."""
+        return None
+
     def select(self, rows: Tensor) -> None:
         self.keys, self.values = self._rows(self.keys, rows), self._rows(self.values, rows)
 
     def _rows(self, tensor: Tensor, rows: Tensor) -> Tensor:
-        chosen = tensor.new_zeros(len(rows), *tensor.shape[1:])
-        chosen[:, :, : self.length] = tensor[:, :, : self.length].index_select(0, rows.to(tensor.device))
+        filled = min(self.length, self.capacity)
+        found = tensor[:, :, :filled].index_select(0, rows.to(tensor.device))
+        chosen = tensor if len(rows) == len(tensor) else tensor.new_zeros(len(rows), *tensor.shape[1:])
+        chosen[:, :, :filled] = found
         return chosen
+
+
+class WindowCache(KeyValueCache):
+    """Keys and values of the last positions only, as many as a window is wide: position p lies in row p mod window.
+
+    One new position takes the row of the one that leaves the window; rows are then not in the order of positions, which
+    attention does not mind (`places` says where each belongs). Several at once see the window before them too.
+    """
+
+    def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        start, new, rows = self.length, keys.shape[2], self.capacity
+        stop = start + new
+        if stop <= rows:
+            return super().update(keys, values)
+        if keys.shape[0] != self.keys.shape[0]:
+            raise ValueError(f"the state is for {self.keys.shape[0]} sequences, not for {keys.shape[0]}")
+        self.length = stop
+        if new == 1:
+            self.keys[:, :, start % rows] = keys[:, :, 0].detach()
+            self.values[:, :, start % rows] = values[:, :, 0].detach()
+            return self.keys, self.values
+        before = torch.arange(max(0, start - rows + 1), start, device=keys.device) % rows
+        seen = tuple(
+            torch.cat((kept[:, :, before], fresh), 2) for kept, fresh in ((self.keys, keys), (self.values, values))
+        )
+        last = torch.arange(max(start, stop - rows), stop, device=keys.device) % rows
+        self.keys[:, :, last] = keys[:, :, -len(last) :].detach()
+        self.values[:, :, last] = values[:, :, -len(last) :].detach()
+        return seen[0], seen[1]
+
+    def places(self, queries: int, device: torch.device) -> Tensor | None:
+        stop, rows = self.length, self.capacity
+        if stop <= rows:
+            return None
+        if queries > 1:
+            start = stop - queries
+            return torch.arange(max(0, start - rows + 1), stop, device=device)
+        return stop - 1 - (stop - 1 - torch.arange(rows, device=device)) % rows
 
 
 class SourceCache(Cache):

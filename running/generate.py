@@ -62,7 +62,8 @@ def generate(
     texts, sources = begin(ports, [[int(token) for token in ids]], None if source is None else [source])
     limit = limit_of(model, max_new, window)
     texts = [text if limit is None else text[-limit:] for text in texts]
-    reader = Reader(model, ports, room(texts, max_new, limit), sources=sources, output=output, recompute=recompute)
+    length = room(texts, max_new, limit)
+    reader = Reader(model, ports, length, steps=max_new, sources=sources, output=output, recompute=recompute)
     slides = when_full == "slide" and sources is None
     steps = decode(reader, texts, Chooser(sampling, allowed), max_new=max_new, limit=limit, slides=slides)
     return (token for _, token in steps)

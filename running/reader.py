@@ -62,7 +62,10 @@ class Ports(NamedTuple):
 
 
 class Reader:
-    """Logits [rows, V] after the last id of each text of a batch. Used as a context: the model is in `eval` inside."""
+    """Logits [rows, V] after the last id of each text of a batch. Used as a context: the model is in `eval` inside.
+
+    `length` is how many positions the state holds; `rows` and `steps`, how many texts are read at once and how often.
+    """
 
     def __init__(
         self,
@@ -70,24 +73,31 @@ class Reader:
         ports: Ports,
         length: int,
         *,
+        rows: int = 1,
+        steps: int = 1,
         sources: Texts | None = None,
         output: str | None = None,
         recompute: bool = False,
         pad: int = 0,
     ) -> None:
         self._model, self._ports, self._length, self._output, self._pad = model, ports, length, output, pad
+        self._rows, self._steps = rows, steps
         self._sources = None if sources is None else list(sources)
         self._device = next((p.device for p in model.parameters()), None)
         self._keeps_state = not recompute and hasattr(model, "new_state")
-        self._was_training = model.training
+        self._was_training, self._whole = model.training, model
         self._state: Any = None
 
     def __enter__(self) -> Self:
-        self._model.eval()
+        from blockgraph.running.layout import for_steps
+
+        self._whole.eval()
+        if self._keeps_state:
+            self._model = for_steps(self._whole, self._rows, self._steps)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._model.train(self._was_training)
+        self._whole.train(self._was_training)
 
     def restart(self) -> None:
         """Forget what was read: the next texts may be any."""
