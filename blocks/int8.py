@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -28,8 +28,8 @@ class Int8Weight(Tensor):
     looked_up: Tensor | None
 
     @staticmethod
-    def __new__(cls, weight: Tensor, *, looked_up: Tensor | None = None) -> Int8Weight:
-        return Tensor._make_wrapper_subclass(  # type: ignore[attr-defined,no-any-return]
+    def __new__(cls, weight: Tensor, *, looked_up: Tensor | None = None) -> Self:
+        return Tensor._make_wrapper_subclass(
             cls, weight.shape, dtype=weight.dtype, device=weight.device, requires_grad=False
         )
 
@@ -59,7 +59,7 @@ class Int8Weight(Tensor):
         return func(*_floats(args), **{name: _floats([value])[0] for name, value in kwargs.items()})
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """What reaches torch below its functions: the weight as floats, too."""
@@ -74,13 +74,16 @@ class Int8Weight(Tensor):
             found: Tensor = weight.dequantize().to(self.dtype)
         return found
 
+    def is_contiguous(self, memory_format: torch.memory_format = torch.contiguous_format) -> bool:
+        return False  # the bytes lie as the kernel wants them, so nothing should lay them out anew
+
     @property
-    def kept_bytes(self) -> int:
-        """What it holds in memory: a byte per weight and a scale and a zero (float32, int32) per row, and `looked_up`."""
+    def nbytes(self) -> int:  # type: ignore[override]
+        """What it holds in memory: a byte per weight, a scale and a zero (4 bytes each) per row, and `looked_up`."""
         full = 0 if self.looked_up is None else self.looked_up.numel() * self.looked_up.element_size()
         return self.numel() + 8 * (self.numel() // self.shape[-1]) + full
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"Int8Weight({list(self.shape)})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Int8Weight:
@@ -90,10 +93,18 @@ class Int8Weight(Tensor):
 _FACTS = {
     getattr(Tensor, name).__get__
     for name in ("shape", "dtype", "device", "requires_grad", "ndim", "is_meta", "layout", "is_cpu", "grad", "is_leaf")
-} | {Tensor.size, Tensor.dim, Tensor.numel, Tensor.__len__, Tensor.is_floating_point, Tensor.element_size, Tensor.stride}
+} | {
+    Tensor.size,
+    Tensor.dim,
+    Tensor.numel,
+    Tensor.__len__,
+    Tensor.is_floating_point,
+    Tensor.element_size,
+    Tensor.stride,
+}
 _WRITES = {Tensor.copy_, Tensor.to, Tensor.cuda, Tensor.cpu, Tensor.float, Tensor.half, Tensor.bfloat16, Tensor.double}
 _WRITES |= {Tensor.requires_grad_, Tensor.fill_, Tensor.normal_, Tensor.uniform_, Tensor.zero_, Tensor.__setitem__}
-_WRITES |= {Tensor.mul_, Tensor.add_, Tensor.data.__set__}
+_WRITES |= {Tensor.mul_, Tensor.add_, Tensor.data.__set__}  # type: ignore[attr-defined]
 
 
 def _floats(values: Sequence[Any]) -> list[Any]:
@@ -101,7 +112,7 @@ def _floats(values: Sequence[Any]) -> list[Any]:
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x Wᵀ + b. The kernel takes one range for all of x: rows are stretched to the same range before, and back after."""
+    """x Wᵀ + b. The kernel takes one range for all of x, so rows are stretched to the same range first, and back."""
     if not isinstance(weight, Int8Weight) or weight.packed is None or not x.numel():
         return F.linear(*_floats([x, weight, bias]))
     given = x.float()
@@ -127,8 +138,7 @@ def _packed(weight: Tensor) -> Any:
 
 def _quiet() -> warnings.catch_warnings[None]:
     """torch 2.13 warns that tensors of a quantized dtype will go; the kernel still takes its matrix as one."""
-    quiet = warnings.catch_warnings(action="ignore", category=UserWarning)
-    return quiet
+    return warnings.catch_warnings(action="ignore", category=UserWarning)
 
 
 def _narrow() -> bool:

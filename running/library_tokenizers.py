@@ -127,7 +127,14 @@ def sentencepiece(model: SentencePieceModel, kind: str, says: Mapping[str, Any])
         pieces = [piece.text for piece in model.pieces if piece.kind == want]
         known = [text for text in pieces if library.token_to_id(text) is not None]
         library.add_tokens([tokenizers.AddedToken(text, normalized=False, special=want == CONTROL) for text in known])
+    if kind == "T5Tokenizer":
+        library.add_special_tokens(_sentinels(says))
     return library
+
+
+def _sentinels(says: Mapping[str, Any]) -> list[str]:
+    """T5's marks for gaps, the last one first, as they are numbered (Raffel et al. 2020, §3.1.4)."""
+    return [f"<extra_id_{number}>" for number in reversed(range(int(says.get("extra_ids", 100))))]
 
 
 def _bpe(model: SentencePieceModel, kind: str, says: Mapping[str, Any]) -> Any:
@@ -177,10 +184,9 @@ def _unigram(model: SentencePieceModel, kind: str, says: Mapping[str, Any]) -> A
 
 
 def _numbered(model: SentencePieceModel, kind: str, says: Mapping[str, Any]) -> tuple[list[tuple[str, float]], int]:
-    """Pieces by number, and the unknown one's: T5 has sentinels behind them, XLM-R four others before and one behind."""
+    """Pieces by number, and the unknown one's: T5 has sentinels behind them, XLM-R others before and one behind."""
     if kind == "T5Tokenizer":
-        count = int(says.get("extra_ids", 100))
-        return model.scored + [(f"<extra_id_{number}>", 0.0) for number in reversed(range(count))], model.unknown
+        return model.scored + [(mark, 0.0) for mark in _sentinels(says)], model.unknown
     if kind == "XLMRobertaTokenizer":
         first = [(token, 0.0) for token in ("<s>", "<pad>", "</s>", "<unk>")]
         return [*first, *model.scored[3:], ("<mask>", 0.0)], 3
@@ -190,7 +196,7 @@ def _numbered(model: SentencePieceModel, kind: str, says: Mapping[str, Any]) -> 
 def _albert(says: Mapping[str, Any]) -> list[Any]:
     from tokenizers import normalizers
 
-    steps = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+    steps: list[Any] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
     if not says.get("keep_accents", False):
         steps += [normalizers.NFKD(), normalizers.StripAccents()]
     return steps + ([normalizers.Lowercase()] if says.get("do_lower_case", True) else [])

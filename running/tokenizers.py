@@ -50,7 +50,7 @@ class Tokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str: ...
 
     def stream(self, after: Sequence[int] = ()) -> TextStream:
-        """A stream of what follows the ids `after`, which some decoders must know: theirs strip a text's first space."""
+        """A stream of what follows the ids `after`: some decoders strip the first space of a text."""
 
     def to_json(self) -> str: ...
 
@@ -174,6 +174,13 @@ class Pieces:
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.library.decode(known(ids, self.size), skip_special_tokens=self.framed))
 
+    def single_bytes(self) -> frozenset[int]:
+        """The ids that stand for one byte where no piece says a character (`<0x0A>`); decoders join runs of them."""
+        if not getattr(self.library.model, "byte_fallback", False):
+            return frozenset()
+        found = (self.library.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
+        return frozenset(number for number in found if number is not None)
+
     def stream(self, after: Sequence[int] = ()) -> TextStream:
         return RewrittenStream(self) if self.rewritten else _PieceStream(self, after)
 
@@ -188,9 +195,12 @@ class _PieceStream:
         self._tokenizer = tokenizer
         self._ids = list(after)
         self._settled = len(self._ids)  # ids before this one have been given out
+        self._bytes = tokenizer.single_bytes()
 
     def push(self, token: int) -> str:
         self._ids.append(token)
+        if token in self._bytes:  # what follows may change what a run of bytes says
+            return ""
         text = self._open_text()
         open_ids = len(self._ids) - self._settled
         return "" if text.endswith("\ufffd") and open_ids < LONGEST_CHARACTER else self._settle(text)
@@ -210,7 +220,7 @@ class _PieceStream:
 
 
 class RewrittenStream:
-    """For tokenizers whose decoding joins words and punctuation: all ids are decoded anew, the last word is held back."""
+    """For decoders that join words and punctuation: all ids are decoded anew, and the last word is held back."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
