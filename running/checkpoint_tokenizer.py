@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from blockgraph.running.library_tokenizers import CLASSES, MODEL_TYPES, byte_level, sentencepiece, wordpiece
 from blockgraph.running.sentencepiece_model import SentencePieceModel, read_sentencepiece
 from blockgraph.running.tokenizers import (
-    FORMAT,
     Pieces,
     RewrittenStream,
     TextStream,
@@ -213,7 +212,7 @@ class Numbered:
         return RewrittenStream(self)
 
     def to_json(self) -> str:
-        return json.dumps({FORMAT: 1, "type": "numbered"}) + "\n"
+        raise TokenizerError("a tokenizer of two SentencePiece models is not one file: copy its folder")
 
 
 _MARIAN = (("unk", "<unk>"), ("eos", "</s>"), ("pad", "<pad>"))
