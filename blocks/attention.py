@@ -125,7 +125,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.register_buffer("bound", None if clip is None else torch.tensor(self.clip), persistent=False)
         self.written_out = softcap is not None or sinks
         self.plain = rope is None and qk_norm is None and clip is None and not self.grouped
-        self.even = alibi is None and not self.written_out
+        self.even, self.endless = alibi is None and not self.written_out, window is None
         self.reset_parameters()
 
     def _check(self, width: int) -> None:
@@ -216,7 +216,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
         cache: KeyValueCache | SourceCache | None = None,
     ) -> Tensor:
         start, places = 0 if cache is None else cache.length, None
-        narrow = self.span is None
+        narrow = self.endless
         if isinstance(cache, SourceCache):
             q, k, v = self._read_source(query, key, value, cache)
         else:

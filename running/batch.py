@@ -82,8 +82,8 @@ def _together(
     pad: int,
 ) -> list[list[int]]:
     """The texts in one batch; `numbers` are theirs among all, by which they draw."""
-    size = {"rows": len(texts) * plan.beams, "steps": plan.max_new}
-    reader = Reader(model, ports, room(texts, plan.max_new, limit), **size, sources=sources, output=output, pad=pad)
+    length, rows = room(texts, plan.max_new, limit), len(texts) * plan.beams
+    reader = Reader(model, ports, length, rows=rows, steps=plan.max_new, sources=sources, output=output, pad=pad)
     if plan.beams > 1:
         return search(reader, texts, plan, limit)
     found: list[list[int]] = [[] for _ in texts]

@@ -35,7 +35,7 @@ class Search:
 
     def score(self, total: float, length: int) -> float:
         """A text's score from the sum of its log-probabilities."""
-        return total / length**self.length_penalty
+        return total / float(length**self.length_penalty)
 
 
 class Beam(NamedTuple):

@@ -106,25 +106,25 @@ def decode(
     slides: bool,
 ) -> Iterator[tuple[int, int]]:
     """Each new id with the number of its text, step by step. A text that has ended costs nothing any more."""
-    texts = [list(text) for text in texts]
+    growing = [list(text) for text in texts]
     with reader:
         for made in range(max_new):
-            if limit is not None and any(len(text) > limit for text in texts):
+            if limit is not None and any(len(text) > limit for text in growing):
                 if not slides:
                     return
-                texts = [text if len(text) <= limit else text[-max(1, limit // 2) :] for text in texts]
+                growing = [text if len(text) <= limit else text[-max(1, limit // 2) :] for text in growing]
                 reader.restart()
             elif reader.full:  # shorter texts were filled up to the length of one that has ended
                 reader.restart()
-            tokens = chooser.choose(reader.read(texts), numbers, made)
+            tokens = chooser.choose(reader.read(growing), numbers, made)
             going = [row for row, token in enumerate(tokens) if token not in chooser.allowed.stop]
             for row in going:
-                texts[row].append(tokens[row])
+                growing[row].append(tokens[row])
                 yield numbers[row], tokens[row]
             if not going:
                 return
-            if len(going) < len(texts):
-                texts, numbers = [texts[row] for row in going], [numbers[row] for row in going]
+            if len(going) < len(growing):
+                growing, numbers = [growing[row] for row in going], [numbers[row] for row in going]
                 reader.select(going)
 
 

@@ -125,20 +125,21 @@ class Reader:
         with torch.inference_mode():
             if self._state is not None:
                 return self._run([text[-1:] for text in texts])
-            self._begin(len(texts))
+            self._state = self._new_state(len(texts))
             try:
-                if self._state is None:
-                    return torch.cat([self._run([text], row) for row, text in enumerate(texts)])
-                return self._first(texts)
+                if self._state is not None:
+                    return self._first(texts)
+                return torch.cat([self._run([text], row) for row, text in enumerate(texts)])
             except ValueError as error:  # more positions than the model has
                 raise GenerateError(str(error)) from error
 
-    def _begin(self, rows: int) -> None:
+    def _new_state(self, rows: int) -> Any:
         if self._keeps_state:
             try:
-                self._state = self._model.new_state(rows, self._length)  # type: ignore[operator]
+                return self._model.new_state(rows, self._length)  # type: ignore[operator]
             except (ValueError, NotImplementedError):  # some block looks both ways: the text is read anew for every id
                 self._keeps_state = False
+        return None
 
     def _first(self, texts: Texts) -> torch.Tensor:
         """All texts in one batch: texts end together, so what is missing is filled in at their beginnings."""
@@ -181,12 +182,16 @@ class Reader:
     def _call(self, ids: torch.Tensor, named: dict[str, Any]) -> torch.Tensor:
         if self._state is not None:
             named["state"] = self._state
-        out = self._model(ids, **named) if self._ports.source is None else self._model(**{str(self._ports.text): ids}, **named)
+        out = (
+            self._model(ids, **named)
+            if self._ports.source is None
+            else self._model(**{str(self._ports.text): ids}, **named)
+        )
         return logits_of(out, self._output)[:, -1]
 
 
 def pads_left(model: torch.nn.Module, ports: Ports) -> bool:
-    """Whether texts of unequal lengths can be continued in one batch: every block knows by the mask where each begins."""
+    """Whether texts of unequal lengths can be continued in one batch: masks say where each begins."""
     if ports.text is None or not hasattr(model, "new_state"):
         return False
     try:

@@ -106,4 +106,3 @@ def _nucleus(probabilities: torch.Tensor, p: float) -> torch.Tensor:
     before = ordered.cumsum(0) - ordered
     kept = torch.where(before < p, ordered, 0.0)
     return torch.zeros_like(probabilities).scatter(0, order, kept / kept.sum())
-

@@ -213,7 +213,13 @@ def test_select_follows_beams() -> None:
     assert torch.equal(state.masks["x"], wanted_mask) and state.kept["bias"] is bias
     assert torch.equal(state.kept["encoder"], source[rows])
     y = x[rows]
-    whole = [blocks["attn"](y), blocks["lstm"](y)[0], blocks["positions"](y), blocks["window"](y), cross(y, source[rows])]
+    whole = [
+        blocks["attn"](y),
+        blocks["lstm"](y)[0],
+        blocks["positions"](y),
+        blocks["window"](y),
+        cross(y, source[rows]),
+    ]
     for part in (slice(4, 5), slice(5, LENGTH)):
         for got, wanted in zip(step(part, y, None), whole, strict=True):
             assert torch.allclose(got, wanted[:, part], atol=1e-5)

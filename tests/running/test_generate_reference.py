@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 import blockgraph
 from blockgraph.running.batch import generate_batch
 from blockgraph.running.generate import generate
-from tests.running.parity import CASES, PAD, VOCABULARY, save
+from tests.running.parity import PAD, VOCABULARY, save
 
 ORACLE = os.environ.get("BLOCKGRAPH_ORACLE")
 DECODERS = ["gpt2", "gpt2-other", "llama", "llama-other", "mistral", "qwen2-other", "gemma2", "gemma3", "bloom", "opt",
