@@ -136,7 +136,10 @@ def test_a_folder_without_a_tokenizer_names_what_was_looked_for(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (word_pieces() | {"tokenizer_config.json": '{"tokenizer_class": "MPNetTokenizer"}'}, "a MPNetTokenizer numbers"),
+        (
+            word_pieces() | {"tokenizer_config.json": '{"tokenizer_class": "MPNetTokenizer"}'},
+            "a MPNetTokenizer numbers",
+        ),
         (word_pieces() | {"tokenizer_config.json": "no"}, "not JSON"),
         (word_pieces() | {"tokenizer_config.json": "[]"}, "not what a tokenizer's tokenizer_config.json holds"),
         (byte_level("<|endoftext|>") | {"merges.txt": "a b c\n"}, "is not two pieces"),

@@ -102,7 +102,11 @@ FOLDERS: dict[str, tuple[str, dict[str, Any] | None, Callable[[], dict[str, Any]
     "gpt2-prefix": ("gpt2", _BOS | {"add_prefix_space": True}, lambda: byte_level("<|endoftext|>")),
     "opt": ("opt", _OPT | {"tokenizer_class": "GPT2Tokenizer"}, lambda: byte_level("<pad>", "</s>")),
     "roberta": ("roberta", None, lambda: byte_level(*_MARKS)),
-    "clip": ("clip", {"tokenizer_class": "CLIPTokenizer"}, lambda: byte_level("<|startoftext|>", "<|endoftext|>", end="</w>")),
+    "clip": (
+        "clip",
+        {"tokenizer_class": "CLIPTokenizer"},
+        lambda: byte_level("<|startoftext|>", "<|endoftext|>", end="</w>"),
+    ),
     "qwen2": ("qwen2", {"tokenizer_class": "Qwen2TokenizerFast"}, lambda: byte_level("<|endoftext|>", "<|im_start|>")),
     "bert": ("bert", None, word_pieces),
     "bert-cased": ("bert", {"do_lower_case": False, "tokenizer_class": "BertTokenizer"}, word_pieces),
@@ -113,7 +117,11 @@ FOLDERS: dict[str, tuple[str, dict[str, Any] | None, Callable[[], dict[str, Any]
     "gemma": ("gemma", _BOS | {"tokenizer_class": "GemmaTokenizer"}, lambda: {"tokenizer.model": trained(**_GEMMA)}),
     "xlm-roberta": ("xlm-roberta", None, lambda: {"sentencepiece.bpe.model": trained()}),
     "albert": ("albert", None, lambda: {"spiece.model": trained(**_ALBERT)}),
-    "albert-other": ("albert", {"do_lower_case": False, "keep_accents": True}, lambda: {"spiece.model": trained(**_ALBERT)}),
+    "albert-other": (
+        "albert",
+        {"do_lower_case": False, "keep_accents": True},
+        lambda: {"spiece.model": trained(**_ALBERT)},
+    ),
     "marian": ("marian", {"source_lang": "en", "target_lang": "de"}, marian),
 }
 WITH_SENTENCEPIECE = {"t5", "t5-tidy", "llama", "gemma", "xlm-roberta", "albert", "albert-other", "marian"}
