@@ -97,7 +97,8 @@ def read_prompts(given: Sequence[str], file: Path | None) -> list[str]:
 
 def choosing(greedy: bool, beams: int, length_penalty: float | None, drawing: dict[str, Any]) -> dict[str, Any]:
     """The options that say how tokens are chosen. Raises `BlockgraphError` where they contradict each other."""
-    flags = [f"--{name.replace('_', '-')}" for name in FOR_DRAWING if name in drawing and drawing[name] != 0]
+    asked = [name for name in FOR_DRAWING if name in drawing and (name, drawing[name]) != ("temperature", 0)]
+    flags = [f"--{name.replace('_', '-')}" for name in asked]
     if length_penalty is not None and beams == 1:
         raise BlockgraphError("--length-penalty compares finished beams: give --beams 2 or more")
     if beams > 1 and flags:
