@@ -13,7 +13,10 @@ from blockgraph.running.sampling import GenerateError
 if TYPE_CHECKING:
     import torch
 
+    from blockgraph.blocks.rope import RotaryPositions
+
 Texts = Sequence[Sequence[int]]
+CHUNK = 1024  # positions of a prompt that are read at once: a model makes logits for each of them
 
 
 class Ports(NamedTuple):
@@ -86,6 +89,8 @@ class Reader:
         self._device = next((p.device for p in model.parameters()), None)
         self._keeps_state = not recompute and hasattr(model, "new_state")
         self._was_training, self._whole = model.training, model
+        # After so many positions all keys change: longrope has other frequencies for longer texts.
+        self._turns = {int(rope.original_length) for rope in ropes_of(model) if rope.by_length and not rope.dynamic}
         self._state: Any = None
 
     def __enter__(self) -> Self:
@@ -122,6 +127,8 @@ class Reader:
         """The texts are those of the call before with one more id each, or anything after a restart."""
         import torch
 
+        if self._state is not None and self._state.position in self._turns:
+            self.restart()
         with torch.inference_mode():
             if self._state is not None:
                 return self._run([text[-1:] for text in texts])
@@ -151,9 +158,14 @@ class Reader:
             named = {str(self._ports.source): ids, f"{self._ports.source}_mask": mask}
         ids, mask, counts = self._padded(texts, left=True)
         if mask is not None:
-            named[f"{self._ports.text}_mask"] = mask
             self._state.pad_left(torch.tensor(counts, device=self._device))
-        return self._call(ids, named)
+        step = ids.shape[1] if any(rope.by_length for rope in ropes_of(self._model)) else CHUNK
+        for first in range(0, ids.shape[1], step):
+            part = slice(first, first + step)
+            masks = {} if mask is None else {f"{self._ports.text}_mask": mask[:, part]}
+            logits = self._call(ids[:, part], named | masks)
+            named = {}  # the source is read once
+        return logits
 
     def _padded(self, texts: Texts, *, left: bool) -> tuple[torch.Tensor, torch.Tensor | None, list[int]]:
         """Ids [rows, longest], the mask (None where nothing is missing), and how many ids each text lacks."""
@@ -198,6 +210,12 @@ def pads_left(model: torch.nn.Module, ports: Ports) -> bool:
         return all(cache.pads_left for cache in model.new_state(1, 1).leaves())  # type: ignore[operator]
     except (ValueError, NotImplementedError):  # nothing is kept: each text is read alone
         return True
+
+
+def ropes_of(model: torch.nn.Module) -> list[RotaryPositions]:
+    from blockgraph.blocks.rope import RotaryPositions
+
+    return [module for module in model.modules() if isinstance(module, RotaryPositions)]
 
 
 def logits_of(out: Any, output: str | None = None) -> torch.Tensor:

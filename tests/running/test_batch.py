@@ -11,6 +11,7 @@ import torch
 
 from blockgraph.blocks.model import Model
 from blockgraph.builder.build import build
+from blockgraph.running import reader
 from blockgraph.running.batch import generate_batch
 from blockgraph.running.generate import generate
 from blockgraph.running.reader import Ports, pads_left
@@ -88,6 +89,16 @@ def test_each_text_is_what_it_would_be_alone(kind: str, options: dict[str, Any])
         own = {"temperature": 0.0, **options, "seed": options.get("seed", 0) + number}
         assert found[number] == list(generate(made, prompt, max_new=20, recompute=True, **own))
     assert pads_left(made, Ports.of(made)) == (kind != "lstm")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BLOCKS if kind != "looks ahead"])
+def test_a_long_prompt_is_read_in_parts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model(SPEC.format(nodes=BLOCKS[kind]))
+    found = generate_batch(made, PROMPTS, max_new=9, pad=7)
+    sizes: list[int] = []
+    made.register_forward_pre_hook(lambda module, given: sizes.append(given[0].shape[1]))
+    monkeypatch.setattr(reader, "CHUNK", 3)
+    assert generate_batch(made, PROMPTS, max_new=9, pad=7) == found and max(sizes) == 3
 
 
 def test_texts_end_one_by_one() -> None:
