@@ -47,9 +47,7 @@ def speed(tokens: int, rounds: int) -> None:
     """width 768, 12 layers, 50,257 tokens, random weights, one sequence: seconds of CPU, interleaved."""
     model = built(spec_text(768, 12, 12, 50257, 1024)).eval()
     small = blockgraph.quantize(copy.deepcopy(model))
-    print(
-        f"weights: {megabytes(model):.0f} MB, in int8 {megabytes(small):.0f} MB (the embedding is kept for lookups)"
-    )
+    print(f"weights: {megabytes(model):.0f} MB, in int8 {megabytes(small):.0f} MB (the embedding is kept for lookups)")
 
     def decode(which: torch.nn.Module) -> list[int]:
         return list(generate(which, PROMPT, max_new=tokens, temperature=0))

@@ -1,4 +1,4 @@
-"""Weight-only int8: a model's linear maps as 8-bit matrices (`blocks/int8.py`)."""
+"""Weight-only int8: a model's linear maps as 8-bit matrices (`running/int8.py`)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from blockgraph.blocks.canonical import CanonicalWeights
-from blockgraph.blocks.int8 import Int8Weight
 from blockgraph.blocks.linear import Linear
+from blockgraph.running.int8 import Int8Weight
 from blockgraph.running.published import ties
 from blockgraph.specs.diagnostics import BlockgraphError
 

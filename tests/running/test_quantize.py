@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import blockgraph
-from blockgraph.blocks.int8 import Int8Weight
 from blockgraph.running.generate import generate
+from blockgraph.running.int8 import Int8Weight
 from blockgraph.running.layout import for_steps
 from blockgraph.running.quantize import QuantizeError
 from blockgraph.specs.diagnostics import BlockgraphError
@@ -99,7 +99,7 @@ def test_other_decoders(preset: str) -> None:
         torch.nn.init.normal_(weight, std=0.1)
     small = blockgraph.quantize(copy.deepcopy(model))
     ids = torch.arange(12).view(1, 12)
-    given = {name: ids for name in model.definition.root.inputs}
+    given = dict.fromkeys(model.definition.root.inputs, ids)
     with torch.inference_mode():
         found, wanted = small(**given), model(**given)
     if isinstance(wanted, dict):
