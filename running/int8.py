@@ -120,7 +120,12 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if many:
         range_ = given.abs().amax(-1, keepdim=True).clamp_(min=torch.finfo(torch.float32).tiny)
         given = given / range_
-    out: Tensor = torch.ops.quantized.linear_dynamic(given, weight.packed, NARROW)
+    try:
+        out: Tensor = torch.ops.quantized.linear_dynamic(given, weight.packed, NARROW)
+    except RuntimeError:
+        if given.isfinite().all():
+            raise
+        return F.linear(*_floats([x, weight, bias]))  # 8 bits know no NaN: whoever looks at the answer shall find it
     out = out.mul_(range_) if many else out
     out = out if bias is None else out.add_(bias)
     return out.to(x.dtype)

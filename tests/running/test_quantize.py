@@ -60,6 +60,12 @@ def test_zero_rows_and_zero_inputs_give_the_bias() -> None:
         assert torch.equal(F.linear(x, weight, bias), bias.expand(*x.shape[:-1], 4))
 
 
+def test_what_is_not_finite_is_not_hidden() -> None:
+    weight = Int8Weight(torch.ones(4, 8))
+    for x in (torch.full((1, 1, 8), torch.nan), torch.full((1, 3, 8), torch.inf)):
+        assert not F.linear(x, weight).isfinite().any()
+
+
 def test_a_model_keeps_its_answers_its_names_and_its_embedding() -> None:
     model = small_gpt2()
     small = blockgraph.quantize(copy.deepcopy(model))
