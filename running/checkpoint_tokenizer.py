@@ -105,9 +105,10 @@ def _finished(library: Any, folder: Folder, *, template: bool = True) -> Tokeniz
     import tokenizers
 
     there = library.get_added_tokens_decoder()
-    for number, token, how in folder.added:
-        if number not in there:
-            library.add_tokens([tokenizers.AddedToken(token, **how)])
+    for number, text, how in folder.added:
+        token = tokenizers.AddedToken(text, **how)
+        if repr(there.get(number)) != repr(token):  # not there, or there with other properties
+            library.add_tokens([token])
     found = {token.content: token.special for token in library.get_added_tokens_decoder().values()}
     special = [token for token in folder.named().values() if not found.get(token)]
     special += [token for token in _extra(folder.says) if token not in found]
@@ -153,9 +154,13 @@ class TidyPieces(Pieces):
         text = super().decode(ids)
         if suffix := getattr(self.library.model, "end_of_word_suffix", None):
             text = text.replace(suffix, " ").strip()
-        for before, after in _TIDY if self._tidy else ():
-            text = text.replace(before, after)
-        return text
+        return _tidied(text) if self._tidy else text
+
+
+def _tidied(text: str) -> str:
+    for before, after in _TIDY:
+        text = text.replace(before, after)
+    return text
 
 
 _TIDY = [(f" {mark}", mark) for mark in (".", "?", "!", ",")] + [(" ' ", "'")]
@@ -180,6 +185,7 @@ class Numbered:
 
     def __init__(self, model: SentencePieceModel, numbers: dict[str, int], folder: Folder) -> None:
         self._library = sentencepiece(model, "", {})
+        self._tidy = bool(folder.says.get("clean_up_tokenization_spaces", False))
         self._numbers = numbers
         self._pieces = {number: piece for piece, number in numbers.items()}
         self._unknown, self._end, pad = (folder.token(f"{n}_token") or d for n, d in _MARIAN)
@@ -206,7 +212,8 @@ class Numbered:
 
     def decode(self, ids: Sequence[int]) -> str:
         pieces = [self._pieces.get(n, "") for n in known(ids, self.size) if n not in self._special]
-        return "".join(pieces).replace("▁", " ").strip()
+        text = "".join(pieces).replace("▁", " ").strip()
+        return _tidied(text) if self._tidy else text
 
     def stream(self, after: Sequence[int] = ()) -> TextStream:
         return RewrittenStream(self)

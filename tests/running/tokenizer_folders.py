@@ -22,6 +22,7 @@ TEXTS = [
     "The cat's and I've don't , yes . no",
     "def f(x):\n\treturn 12345\r\n\n",
     "a <|endoftext|></s> [MASK] b <mask>.<pad> <unk> [SEP]x",
+    "user <turn>he said",
     ">>fra<< Hello",
     " ``quoted'' ﬁ ½ \u3000wide\u00a0nb",
     " ",
@@ -94,6 +95,16 @@ def marian() -> dict[str, Any]:
 _OPT = {"add_bos_token": True, "bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>", "pad_token": "<pad>"}
 _NO_CJK = {"tokenize_chinese_chars": False, "strip_accents": False, "clean_up_tokenization_spaces": True}
 _MARKS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+_MASK = {
+    "content": "<mask>",
+    "lstrip": True,
+    "rstrip": False,
+    "normalized": False,
+    "single_word": False,
+    "special": True,
+}
+_TURN = _MASK | {"content": "<turn>", "lstrip": False}
+_OPUS = {"source_lang": "en", "target_lang": "de", "clean_up_tokenization_spaces": True}
 _BOS = {"add_bos_token": True, "add_eos_token": False}
 
 # name: its model_type, what tokenizer_config.json says (None: no such file), what makes the other files
@@ -102,6 +113,9 @@ FOLDERS: dict[str, tuple[str, dict[str, Any] | None, Callable[[], dict[str, Any]
     "gpt2-prefix": ("gpt2", _BOS | {"add_prefix_space": True}, lambda: byte_level("<|endoftext|>")),
     "opt": ("opt", _OPT | {"tokenizer_class": "GPT2Tokenizer"}, lambda: byte_level("<pad>", "</s>")),
     "roberta": ("roberta", None, lambda: byte_level(*_MARKS)),
+    "roberta-marks": (
+        "roberta", {"tokenizer_class": "RobertaTokenizer", "added_tokens_decoder": {"4": _MASK}}, lambda: byte_level(*_MARKS),
+    ),
     "clip": (
         "clip",
         {"tokenizer_class": "CLIPTokenizer"},
@@ -115,6 +129,10 @@ FOLDERS: dict[str, tuple[str, dict[str, Any] | None, Callable[[], dict[str, Any]
     "t5-tidy": ("t5", {"extra_ids": 5, "clean_up_tokenization_spaces": True}, lambda: {"spiece.model": trained(**_T5)}),
     "llama": ("llama", _BOS | {"tokenizer_class": "LlamaTokenizer"}, lambda: {"tokenizer.model": trained(**_LLAMA)}),
     "gemma": ("gemma", _BOS | {"tokenizer_class": "GemmaTokenizer"}, lambda: {"tokenizer.model": trained(**_GEMMA)}),
+    "gemma-marks": (
+        "gemma", {"tokenizer_class": "GemmaTokenizer", "added_tokens_decoder": {"5": _TURN}},
+        lambda: {"tokenizer.model": trained(**_GEMMA)},
+    ),
     "xlm-roberta": ("xlm-roberta", None, lambda: {"sentencepiece.bpe.model": trained()}),
     "albert": ("albert", None, lambda: {"spiece.model": trained(**_ALBERT)}),
     "albert-other": (
@@ -122,9 +140,19 @@ FOLDERS: dict[str, tuple[str, dict[str, Any] | None, Callable[[], dict[str, Any]
         {"do_lower_case": False, "keep_accents": True},
         lambda: {"spiece.model": trained(**_ALBERT)},
     ),
-    "marian": ("marian", {"source_lang": "en", "target_lang": "de"}, marian),
+    "marian": ("marian", _OPUS, marian),
+}  # fmt: skip
+WITH_SENTENCEPIECE = {
+    "t5",
+    "t5-tidy",
+    "llama",
+    "gemma",
+    "gemma-marks",
+    "xlm-roberta",
+    "albert",
+    "albert-other",
+    "marian",
 }
-WITH_SENTENCEPIECE = {"t5", "t5-tidy", "llama", "gemma", "xlm-roberta", "albert", "albert-other", "marian"}
 
 
 def write(name: str, folder: Path) -> Path:
