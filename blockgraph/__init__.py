@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blockgraph.api import build, check, draw, from_huggingface, load
+    from blockgraph.api import build, check, draw, from_huggingface, load, quantize
     from blockgraph.blocks.model import Model
     from blockgraph.specs.diagnostics import Diagnostic, SpecError
     from blockgraph.specs.registry import BlockType, Port
@@ -28,6 +28,7 @@ __all__ = [
     "draw",
     "from_huggingface",
     "load",
+    "quantize",
 ]
 
 _PLACES = {
@@ -42,6 +43,7 @@ _PLACES = {
     "draw": "blockgraph.api",
     "from_huggingface": "blockgraph.api",
     "load": "blockgraph.api",
+    "quantize": "blockgraph.api",
 }
 
 

@@ -1,4 +1,4 @@
-"""The Python front door: `load`, `check`, `build`, `from_huggingface`, `draw`. Each imports what it then needs."""
+"""The Python front door: `load`, `check`, `build`, `from_huggingface`, `quantize`, `draw`. Each imports its own."""
 
 from __future__ import annotations
 
@@ -79,6 +79,17 @@ def from_huggingface(
     from blockgraph.running.published import from_huggingface as read
 
     return read(folder, device=device, dtype=dtype, sets=sets, plugins=plugins)
+
+
+def quantize(model: Model) -> Model:
+    """Rounds the weights of a model's linear maps to int8, in place, and returns it: smaller and faster on the CPU.
+
+    Attention's projections, feed-forward networks, experts, `linear` and the tied head, with one scale per row. The
+    model then answers and decodes, but cannot be trained or moved. Raises `BlockgraphError` where it is not on the CPU.
+    """
+    from blockgraph.running.quantize import quantize as quantize_model
+
+    return quantize_model(model)
 
 
 def draw(

@@ -24,7 +24,7 @@ COMMANDS = {
     "import": ("import_", "Read a published checkpoint: its spec and its weights."),
     "trace": ("trace", "Run a text through the model: every node's numbers, and the masks."),
     "train": ("train", "Train as the spec's `train:` section says."),
-    "generate": ("generate", "Sample text from a trained run."),
+    "generate": ("generate", "Continue or translate a text with a run or a published checkpoint."),
     "presets": ("presets", "List the shipped specs."),
     "blocks": ("blocks", "Explain the block types: ports, options, defaults, formula."),
     "schema": ("schema", "Print the JSON Schema that editors complete with."),

@@ -221,6 +221,7 @@ def test_public_names() -> None:
         "draw",
         "from_huggingface",
         "load",
+        "quantize",
     ]
     assert sorted(blockgraph.__all__) == names
     assert all(hasattr(blockgraph, name) for name in names)
