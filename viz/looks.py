@@ -207,8 +207,8 @@ def parameter(leaf: Leaf) -> Face:
 
 
 def patches(leaf: Leaf) -> Face:
-    size = _option(leaf, "size")
-    return Face("vision", ("Patches",), _facts(f"{size} × {size}" if isinstance(size, int) else "", _amount(leaf)))
+    size = _option(leaf, "size", ())
+    return Face("vision", ("Patches",), _facts(" × ".join(map(str, size)), _amount(leaf)))
 
 
 def conv1d(leaf: Leaf) -> Face:
@@ -219,7 +219,8 @@ def conv1d(leaf: Leaf) -> Face:
 
 def pool(leaf: Leaf) -> Face:
     take = _option(leaf, "take")
-    names = {"first": "First position", "last": "Last position", "mean": "Mean", "max": "Max", "token": "At token"}
+    names = {"first": "First position", "last": "Last position", "mean": "Mean", "max": "Max"}
+    names |= {"token": "At token", "highest": "At highest id"}
     said = names.get(take, f"Position {take}")
     return Face("pool", (f"{said} {_option(leaf, 'token')}" if take == "token" else said,))
 
