@@ -54,7 +54,7 @@ def test_every_class_that_is_read_has_two_cases() -> None:
     } == set()
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "t5", "marian"])
+@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "t5", "marian", "vit"])
 @pytest.mark.skipif(ORACLE is None, reason="BLOCKGRAPH_ORACLE names no folder of recorded cases")
 def test_recorded_cases(name: str) -> None:
     folder = Path(ORACLE or "") / name
