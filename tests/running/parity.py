@@ -245,7 +245,7 @@ def save(name: str, folder: Path, **options: Any) -> Any:
     config, model, values = CASES[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = getattr(transformers, config)(vocab_size=VOCABULARY, pad_token_id=PAD, **values)
+        made = getattr(transformers, config)(**{"vocab_size": VOCABULARY, "pad_token_id": PAD, **values})
         reference = getattr(transformers, model)(made)
     perturb(reference)
     reference.eval().save_pretrained(folder, **options)
