@@ -1,4 +1,4 @@
-"""Rules of convolutions: patches of an image, and along positions. No torch."""
+"""Rules of patches of an image, the bias between them, and convolutions along positions. No torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from blockgraph.builder.rules_checks import (
     without_defaults,
 )
 from blockgraph.builder.shapes import Size, Value
-from blockgraph.specs.options import Conv1dOptions, PatchesOptions
+from blockgraph.specs.options import Conv1dOptions, GridBiasOptions, PatchesOptions
 
 
 class PatchesRules(Rules[PatchesOptions]):
@@ -60,6 +60,20 @@ def _fitting(o: PatchesOptions, height: int, width: int) -> str:
     sides = zip((height, width), o.size, strict=True)
     high, wide = (either(near_divisors(length, size)) for length, size in sides)
     return f"try a height of {high}, a width of {wide}"
+
+
+class GridBiasRules(Rules[GridBiasOptions]):
+    """→ [1, heads, N, N], N the patches and the class token."""
+
+    def outputs(self, o: GridBiasOptions, i: Inputs) -> dict[str, Value]:
+        positions = o.rows * o.columns + o.class_token
+        return {"out": Value.of(1, o.heads, positions, positions)}
+
+    def construct(self, o: GridBiasOptions, i: Inputs) -> Construct:
+        return Construct("GridBias", without_defaults(o.model_dump(), {"class_token": True}))
+
+    def weights(self, o: GridBiasOptions, i: Inputs) -> Weights:
+        return {"weight": ((2 * o.rows - 1) * (2 * o.columns - 1) + 3 * o.class_token, o.heads)}
 
 
 class Conv1dRules(Rules[Conv1dOptions]):

@@ -240,6 +240,13 @@ class RelativeBiasOptions(Options):
     bidirectional: Flag = Field(True, description="later keys have buckets of their own (half of them)")
 
 
+class GridBiasOptions(Options):
+    heads: Size = Field(description="number of heads of the attention that reads it")
+    rows: Size = Field(description="patches from top to bottom")
+    columns: Size = Field(description="patches from left to right")
+    class_token: Flag = Field(True, description="a position before the patches, with entries of its own")
+
+
 # --- position-wise layers ---------------------------------------------------------------------------------------------
 
 

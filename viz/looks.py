@@ -136,6 +136,11 @@ def relative_bias(leaf: Leaf) -> Face:
     return Face("positions", ("Relative", "Position Bias"), small)
 
 
+def grid_bias(leaf: Leaf) -> Face:
+    small = _facts(f"{_option(leaf, 'rows')} × {_option(leaf, 'columns')}", _amount(leaf))
+    return Face("positions", ("Relative 2-D", "Position Bias"), small)
+
+
 def ffn(leaf: Leaf) -> Face:
     act, gated, hidden = str(_option(leaf, "activation")), _option(leaf, "gated"), _option(leaf, "hidden")
     said = ACTIVATIONS.get(act, act)

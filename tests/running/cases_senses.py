@@ -46,6 +46,15 @@ _UNTIED = {
     "tie_word_embeddings": False, "activation_function": "relu", "scale_embedding": True, "max_source_positions": 20,
     "num_mel_bins": 7, "decoder_layers": 3, "encoder_layers": 1,
 }  # fmt: skip
+_BEIT = _VIT | {"layer_scale_init_value": 0.4}
+_SHARED = {
+    "use_shared_relative_position_bias": True, "use_mean_pooling": False, "layer_scale_init_value": 0.0,
+    "use_mask_token": True, "image_size": [21, 21], "hidden_act": "relu", "num_hidden_layers": 3, "num_labels": 3,
+}  # fmt: skip
+_BOTH = {
+    "use_shared_relative_position_bias": True, "use_relative_position_bias": True, "num_channels": 1,
+    "use_absolute_position_embeddings": True,
+}  # fmt: skip
 
 CASES: dict[str, Case] = {
     "vit": ("ViTConfig", "ViTForImageClassification", _VIT),
@@ -80,6 +89,11 @@ CASES: dict[str, Case] = {
     "whisper-other": ("WhisperConfig", "WhisperForConditionalGeneration", _WHISPER | _UNTIED),
     "whisper-body": ("WhisperConfig", "WhisperModel", _WHISPER),
     "whisper-body-other": ("WhisperConfig", "WhisperModel", _WHISPER | _UNTIED),
+    "beit": ("BeitConfig", "BeitForImageClassification", _BEIT | {"use_relative_position_bias": True}),
+    "beit-other": ("BeitConfig", "BeitForImageClassification", _BEIT | _SHARED),
+    "beit-body": ("BeitConfig", "BeitModel", _BEIT | _BOTH),
+    "beit-body-other": ("BeitConfig", "BeitModel", _BEIT | _SHARED),
+    "beit-nowhere": ("BeitConfig", "BeitModel", _BEIT),
 }  # fmt: skip
 
 
