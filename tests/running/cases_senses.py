@@ -55,6 +55,10 @@ _BOTH = {
     "use_shared_relative_position_bias": True, "use_relative_position_bias": True, "num_channels": 1,
     "use_absolute_position_embeddings": True,
 }  # fmt: skip
+_SIGLIP_TEXT = {name: size for name, size in _CLIP_TEXT.items() if name != "projection_dim"} | {"projection_size": 24}
+_SIGLIP_IMAGE = {name: size for name, size in _CLIP_IMAGE.items() if name != "projection_dim"}
+_SIGLIP = {"text_config": _SIGLIP_TEXT, "vision_config": _SIGLIP_IMAGE}
+_DEEP = {"hidden_act": "gelu", "num_hidden_layers": 3, "projection_size": 18}
 
 CASES: dict[str, Case] = {
     "vit": ("ViTConfig", "ViTForImageClassification", _VIT),
@@ -94,6 +98,15 @@ CASES: dict[str, Case] = {
     "beit-body": ("BeitConfig", "BeitModel", _BEIT | _BOTH),
     "beit-body-other": ("BeitConfig", "BeitModel", _BEIT | _SHARED),
     "beit-nowhere": ("BeitConfig", "BeitModel", _BEIT),
+    "siglip": ("SiglipConfig", "SiglipModel", _SIGLIP),
+    "siglip-other": (
+        "SiglipConfig", "SiglipModel",
+        {"text_config": _SIGLIP_TEXT | _DEEP, "vision_config": _SIGLIP_IMAGE | _SMALL | {"hidden_size": 18}},
+    ),
+    "siglip-text": ("SiglipTextConfig", "SiglipTextModel", _SIGLIP_TEXT),
+    "siglip-text-other": ("SiglipTextConfig", "SiglipTextModel", _SIGLIP_TEXT | _DEEP),
+    "siglip-vision": ("SiglipVisionConfig", "SiglipVisionModel", _SIGLIP_IMAGE),
+    "siglip-vision-other": ("SiglipVisionConfig", "SiglipVisionModel", _SIGLIP_IMAGE | _SMALL),
 }  # fmt: skip
 
 
