@@ -120,6 +120,12 @@ MUTATIONS: list[tuple[str, tuple[str, ...], Callable[[nn.Module], None] | None]]
     ("marian", (), dropped("logits.bias")),
     ("t5", ("vars.max_distance=40",), None),
     ("gemma2", ("vars.score_cap=2.1",), None),
+    ("vit", ("vars.eps=0.003",), None),
+    ("clip", ("vars.eos=6",), None),
+    ("clip-other", ("vars.eos=5",), None),
+    ("beit", (), dropped("encoder.1.distance.weight")),
+    ("whisper", (), dropped("audio_positions.weight")),
+    ("siglip", (), dropped("image_tower.vector.attn.key.weight")),
 ]
 
 
