@@ -7,7 +7,6 @@ from torch import Tensor
 
 from blockgraph.blocks.elementwise import Weightless
 
-
 KINDS = ("first", "last", "mean", "max")
 
 

@@ -397,9 +397,7 @@ class PoolOptions(Options):
     take: Annotated[
         int | str,
         PlainValidator(_take),
-        WithJsonSchema(
-            {"anyOf": [{"type": "integer", "minimum": -(2**31)}, {"enum": list(PLACES)}]}
-        ),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": -(2**31)}, {"enum": list(PLACES)}]}),
     ] = Field(
         description="first, last, mean, max, a position (below 0: counted from the end, padding too), token (the first "
         "place of an id) or highest (the first place of the highest id)"

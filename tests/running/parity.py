@@ -303,7 +303,9 @@ def distance(name: str, model: Any, reference: Any) -> float:
             ours, theirs = model(**given), reference(**given)
         for output, found in ours.items():
             there = theirs[output]
-            rows = torch.ones(there.shape, dtype=torch.bool) if valid is None or valid.shape != there.shape[:2] else valid
+            rows = (
+                torch.ones(there.shape, dtype=torch.bool) if valid is None or valid.shape != there.shape[:2] else valid
+            )
             difference = (found[rows] - there[rows]).abs().max() / there[rows].std()
             assert difference.isfinite() and there[rows].std() > 0.01, output
             worst = max(worst, float(difference))

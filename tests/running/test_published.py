@@ -310,3 +310,19 @@ def test_memory_grows_by_little_more_than_the_checkpoint(gpt2: tuple[Path, Any],
     command = [sys.executable, "-c", GROWTH, str(gpt2[0]), str(tmp_path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     assert float(done.stdout) <= 1.2  # 1.1 of a checkpoint of 500 MB; this one has 200
+
+
+# --- decoding ---------------------------------------------------------------------------------------------------------
+
+
+def test_whisper_writes_step_by_step_what_it_hears_once(tmp_path: Path) -> None:
+    reference = save("whisper", tmp_path)
+    model = blockgraph.from_huggingface(tmp_path)
+    random = torch.Generator().manual_seed(3)
+    audio, ids = torch.randn(2, 10, 22, generator=random), torch.randint(6, 60, (2, 7), generator=random)
+    with torch.no_grad():
+        whole = reference(input_features=audio, decoder_input_ids=ids)["logits"]
+        state = model.new_state(2, 7)
+        found = [model(input_features=audio, decoder_input_ids=ids[:, :3], state=state)["logits"]]
+        found += [model(decoder_input_ids=each, state=state)["logits"] for each in ids[:, 3:].split(1, dim=1)]
+    assert (torch.cat(found, 1) - whole).abs().max() <= BAR * whole.std()
