@@ -91,6 +91,14 @@ _ATTENTION = (
         formula="out[0, h, i, j] = weight[bucket(j - i), h]",
         paper="Raffel et al. 2019, T5, section 2.1",
     ),
+    _type(
+        "grid_bias",
+        "a trained bias for each head and distance between two patches of an image",
+        (),
+        ("GridBias", "vision", "grid_bias"),
+        formula="out[0, h, i, j] = weight[rows from j to i, columns from j to i, h]",
+        paper="Bao et al. 2021, BEiT; Dai et al. 2021, CoAtNet",
+    ),
 )
 
 _BASIC = (

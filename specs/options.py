@@ -240,6 +240,13 @@ class RelativeBiasOptions(Options):
     bidirectional: Flag = Field(True, description="later keys have buckets of their own (half of them)")
 
 
+class GridBiasOptions(Options):
+    heads: Size = Field(description="number of heads of the attention that reads it")
+    rows: Size = Field(description="patches from top to bottom")
+    columns: Size = Field(description="patches from left to right")
+    class_token: Flag = Field(True, description="a position before the patches, with entries of its own")
+
+
 # --- position-wise layers ---------------------------------------------------------------------------------------------
 
 
@@ -379,26 +386,37 @@ class ParameterOptions(Options):
     ] = Field("normal", description="how it starts: normal (std 0.02), zeros, ones, or a number")
 
 
+PLACES = ("first", "last", "mean", "max", "token", "highest")
+
+
 def _take(value: Any) -> int | str:
-    kinds = ("first", "last", "mean", "max", "token")
-    return bounded(value, 0) if is_number(value) else choice(value, kinds, "a position")
+    return bounded(value, -(2**31)) if is_number(value) else choice(value, PLACES, "a position")
 
 
 class PoolOptions(Options):
     take: Annotated[
         int | str,
         PlainValidator(_take),
-        WithJsonSchema(
-            {"anyOf": [{"type": "integer", "minimum": 0}, {"enum": ["first", "last", "mean", "max", "token"]}]}
-        ),
-    ] = Field(description="first, last, mean, max, a position, or token (the first place of an id)")
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": -(2**31)}, {"enum": list(PLACES)}]}),
+    ] = Field(
+        description="first, last, mean, max, a position (below 0: counted from the end, padding too), token (the first "
+        "place of an id) or highest (the first place of the highest id)"
+    )
     token: Count | None = Field(None, description="take token: the id whose first place is taken")
+
+
+def _both(value: Any) -> Any:
+    """One number is both sides."""
+    return tuple(value) if isinstance(value, list) else (value, value) if is_number(value) else value
 
 
 class PatchesOptions(Options):
     width: Size = Field(description="features of each patch's vector")
-    size: Size = Field(description="pixels along each side of a patch")
+    size: Annotated[tuple[Size, Size], BeforeValidator(_both)] = Field(
+        description="pixels along each side of a patch, or [height, width]"
+    )
     bias: Flag = Field(True, description="has a bias")
+    cut: Flag = Field(False, description="leave out pixels on the right and at the bottom that fill no patch")
 
 
 class Conv1dOptions(Options):

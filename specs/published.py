@@ -109,7 +109,7 @@ def _value(raw: Any, config: Mapping[str, Any], scope: Mapping[str, Any], path: 
         return next((value for value in found if value is not None), None)
     if is_expression(raw):
         return _computed(raw, scope, path)
-    return _at(config, raw.split(".")) if isinstance(raw, str) else raw
+    return _at(config, _steps(raw)) if isinstance(raw, str) else raw
 
 
 def _computed(text: str, scope: Mapping[str, Any], path: Steps) -> Any:
@@ -120,10 +120,13 @@ def _computed(text: str, scope: Mapping[str, Any], path: Steps) -> Any:
         raise
 
 
-def _at(config: Any, steps: Sequence[str]) -> Any:
-    """What stands at a path, null where nothing does."""
+def _at(config: Any, steps: Steps) -> Any:
+    """What stands at a path, null where nothing does; a number is a place in a list."""
     for step in steps:
-        config = config.get(step) if isinstance(config, Mapping) else None
+        if isinstance(config, list) and isinstance(step, int):
+            config = config[step] if step < len(config) else None
+        else:
+            config = config.get(str(step)) if isinstance(config, Mapping) else None
     return config
 
 
@@ -297,7 +300,7 @@ class _Configuring:
     def _place(self, name: str) -> Span:
         """Where a var's value is written: in config.json, or where the preset computes it."""
         for part in self._parts(name):
-            if _is_path(part) and _at(self.data, part.split(".")) is not None:
+            if _is_path(part) and _at(self.data, _steps(part)) is not None:
                 return locate(self.config, _steps(part))
             if part is not None and not _is_path(part):
                 break
@@ -309,7 +312,7 @@ def _is_path(raw: Any) -> bool:
 
 
 def _steps(path: str) -> Steps:
-    return tuple(path.split("."))
+    return tuple(int(step) if step.isdecimal() else step for step in path.split("."))
 
 
 def _alike(value: Any, own: Any) -> bool:

@@ -136,6 +136,11 @@ def relative_bias(leaf: Leaf) -> Face:
     return Face("positions", ("Relative", "Position Bias"), small)
 
 
+def grid_bias(leaf: Leaf) -> Face:
+    small = _facts(f"{_option(leaf, 'rows')} × {_option(leaf, 'columns')}", _amount(leaf))
+    return Face("positions", ("Relative 2-D", "Position Bias"), small)
+
+
 def ffn(leaf: Leaf) -> Face:
     act, gated, hidden = str(_option(leaf, "activation")), _option(leaf, "gated"), _option(leaf, "hidden")
     said = ACTIVATIONS.get(act, act)
@@ -207,8 +212,8 @@ def parameter(leaf: Leaf) -> Face:
 
 
 def patches(leaf: Leaf) -> Face:
-    size = _option(leaf, "size")
-    return Face("vision", ("Patches",), _facts(f"{size} × {size}" if isinstance(size, int) else "", _amount(leaf)))
+    size = _option(leaf, "size", ())
+    return Face("vision", ("Patches",), _facts(" × ".join(map(str, size)), _amount(leaf)))
 
 
 def conv1d(leaf: Leaf) -> Face:
@@ -219,7 +224,8 @@ def conv1d(leaf: Leaf) -> Face:
 
 def pool(leaf: Leaf) -> Face:
     take = _option(leaf, "take")
-    names = {"first": "First position", "last": "Last position", "mean": "Mean", "max": "Max", "token": "At token"}
+    names = {"first": "First position", "last": "Last position", "mean": "Mean", "max": "Max"}
+    names |= {"token": "At token", "highest": "At highest id"}
     said = names.get(take, f"Position {take}")
     return Face("pool", (f"{said} {_option(leaf, 'token')}" if take == "token" else said,))
 

@@ -20,6 +20,7 @@ from blockgraph.blocks.elementwise import Add, Dropout, Equal, Multiply, Scale, 
 from blockgraph.blocks.embedding import Embedding
 from blockgraph.blocks.experts import Mixture
 from blockgraph.blocks.feed_forward import FeedForward
+from blockgraph.blocks.grid_bias import GridBias
 from blockgraph.blocks.joining import Concat, Split
 from blockgraph.blocks.latent_attention import LatentAttention
 from blockgraph.blocks.linear import Linear, TiedLinear
@@ -49,6 +50,7 @@ MAKERS: list[Any] = [
     lambda: Embedding(5, 8, scale=2.0),
     lambda: Equal(),
     lambda: FeedForward(8, 16, gated=True),
+    lambda: GridBias(2, 3, 4),
     lambda: GRU(8, 4, bidirectional=True),
     lambda: LSTM(8, 4),
     lambda: LayerNorm(8),
@@ -106,7 +108,7 @@ def test_top_level_names_are_unique_across_files() -> None:
 def test_public_classes_and_their_forward_are_documented() -> None:
     for make in MAKERS:
         assert type(make()).__doc__, make
-    assert len({type(make()) for make in MAKERS}) == len(MAKERS) == 31
+    assert len({type(make()) for make in MAKERS}) == len(MAKERS) == 32
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: type(make()).__name__)

@@ -262,6 +262,7 @@ def test_pool() -> None:
     assert torch.allclose(Pool("mean")(X, mask=mask), torch.stack([X[0].mean(0), X[1, :2].mean(0), nothing]))
     assert torch.equal(Pool("max")(X, mask=mask), torch.stack([X[0].amax(0), X[1, :2].amax(0), nothing]))
     ids = torch.tensor([[4, 9, 9, 0], [9, 1, 1, 9], [1, 2, 3, 4]])
+    assert torch.equal(Pool("highest")(X, ids), torch.stack([row[i] for row, i in zip(X, ids.argmax(1), strict=True)]))
     assert torch.equal(Pool("token", token=9)(X, ids), torch.stack([X[0, 1], X[1, 0], X[2, 0]]))
     for bad in (("token", None), ("mean", 3), ("median", None)):
         with pytest.raises(ValueError, match="take"):

@@ -110,6 +110,16 @@ def test_a_type_can_be_chosen_by_layer() -> None:
     assert [step.body.name for step in model.root.calls["stack"].steps] == ["Layer", "Rec", "Layer"]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_port_of_another_choice_may_be_named_where_it_is_left_open(wide: bool) -> None:
+    text = nodes('s: {type: =Two if wide else Layer, in: {x: embed, y: "=embed if wide else null"}}')
+    text = text.replace(
+        "  Layer:", "  Two:\n    inputs: [x, y]\n    nodes:\n      a: {type: add, in: [x, y]}\n  Layer:"
+    )
+    model = analysed(text.replace("vars: {", f"vars: {{wide: {str(wide).lower()}, ", 1))
+    assert list(model.root.calls["s"].steps[0].inputs) == (["x", "y"] if wide else ["x"])
+
+
 def test_outputs_named_like_inputs_feed_them() -> None:
     blocks = """
 blocks:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.running import cases_senses
+
 BAR = 1e-4  # of the reference's standard deviation
 VOCABULARY = 61
 PAD = 1
@@ -231,6 +233,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         _FALCON | {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True},
     ),
 }  # fmt: skip
+CASES |= cases_senses.CASES
 CASES |= {f"{name}-body": _body(name) for name in BODIES}
 
 
@@ -242,7 +245,7 @@ def save(name: str, folder: Path, **options: Any) -> Any:
     config, model, values = CASES[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = getattr(transformers, config)(vocab_size=VOCABULARY, pad_token_id=PAD, **values)
+        made = getattr(transformers, config)(**{"vocab_size": VOCABULARY, "pad_token_id": PAD, **values})
         reference = getattr(transformers, model)(made)
     perturb(reference)
     reference.eval().save_pretrained(folder, **options)
@@ -266,6 +269,9 @@ def _learned_buffers(model: nn.Module) -> Iterator[Tensor]:
 def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None]]:
     """Calls in the reference's names, with the rows of the output that count (None: all)."""
     random = torch.Generator().manual_seed(7)
+    if name in cases_senses.CASES:
+        yield from cases_senses.calls(CASES[name], random)
+        return
     two = CASES[name][0] in ("T5Config", "MT5Config", "MarianConfig")
 
     def ids(length: int) -> Tensor:
@@ -297,7 +303,9 @@ def distance(name: str, model: Any, reference: Any) -> float:
             ours, theirs = model(**given), reference(**given)
         for output, found in ours.items():
             there = theirs[output]
-            rows = torch.ones(there.shape, dtype=torch.bool) if valid is None or there.dim() < 3 else valid
+            rows = (
+                torch.ones(there.shape, dtype=torch.bool) if valid is None or valid.shape != there.shape[:2] else valid
+            )
             difference = (found[rows] - there[rows]).abs().max() / there[rows].std()
             assert difference.isfinite() and there[rows].std() > 0.01, output
             worst = max(worst, float(difference))

@@ -54,7 +54,7 @@ def test_every_class_that_is_read_has_two_cases() -> None:
     } == set()
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "t5", "marian"])
+@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "t5", "marian", "vit"])
 @pytest.mark.skipif(ORACLE is None, reason="BLOCKGRAPH_ORACLE names no folder of recorded cases")
 def test_recorded_cases(name: str) -> None:
     folder = Path(ORACLE or "") / name
@@ -120,6 +120,12 @@ MUTATIONS: list[tuple[str, tuple[str, ...], Callable[[nn.Module], None] | None]]
     ("marian", (), dropped("logits.bias")),
     ("t5", ("vars.max_distance=40",), None),
     ("gemma2", ("vars.score_cap=2.1",), None),
+    ("vit", ("vars.eps=0.003",), None),
+    ("clip", ("vars.eos=6",), None),
+    ("clip-other", ("vars.eos=5",), None),
+    ("beit", (), dropped("encoder.1.distance.weight")),
+    ("whisper", (), dropped("audio_positions.weight")),
+    ("siglip", (), dropped("image_tower.vector.attn.key.weight")),
 ]
 
 
@@ -304,3 +310,19 @@ def test_memory_grows_by_little_more_than_the_checkpoint(gpt2: tuple[Path, Any],
     command = [sys.executable, "-c", GROWTH, str(gpt2[0]), str(tmp_path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     assert float(done.stdout) <= 1.2  # 1.1 of a checkpoint of 500 MB; this one has 200
+
+
+# --- decoding ---------------------------------------------------------------------------------------------------------
+
+
+def test_whisper_writes_step_by_step_what_it_hears_once(tmp_path: Path) -> None:
+    reference = save("whisper", tmp_path)
+    model = blockgraph.from_huggingface(tmp_path)
+    random = torch.Generator().manual_seed(3)
+    audio, ids = torch.randn(2, 10, 22, generator=random), torch.randint(6, 60, (2, 7), generator=random)
+    with torch.no_grad():
+        whole = reference(input_features=audio, decoder_input_ids=ids)["logits"]
+        state = model.new_state(2, 7)
+        found = [model(input_features=audio, decoder_input_ids=ids[:, :3], state=state)["logits"]]
+        found += [model(decoder_input_ids=each, state=state)["logits"] for each in ids[:, 3:].split(1, dim=1)]
+    assert (torch.cat(found, 1) - whole).abs().max() <= BAR * whole.std()

@@ -20,10 +20,12 @@ from tests.texts import HEAD
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "presets"
 NAMES = (
-    "albert-base bert-base bert-base-classify bert-base-mlm bloom-560m distilbert-base falcon-7b gemma-2b "
-    "gemma2-9b gemma3-1b gpt-j-6b gpt-nano gpt-neo-125m gpt2 gpt2-large gpt2-medium gpt2-xl gpt3 granite-2b "
+    "albert-base beit-base-16 bert-base bert-base-classify bert-base-mlm bloom-560m clip-base-32 clip-base-32-text "
+    "clip-base-32-vision deit-base deit-base-classify deit-base-distilled dinov2-base distilbert-base falcon-7b "
+    "gemma-2b gemma2-9b gemma3-1b gpt-j-6b gpt-nano gpt-neo-125m gpt2 gpt2-large gpt2-medium gpt2-xl gpt3 granite-2b "
     "llama-nano llama3-405b llama3-8b lstm-nano marian-en-de modernbert-base olmo2-7b opt-350m phi-2 phi3-mini "
-    "pythia-160m qwen3-8b roberta-base t5-small transformer-base transformer-nano"
+    "pythia-160m qwen3-8b roberta-base siglip-base-16 siglip-base-16-text siglip-base-16-vision t5-small "
+    "transformer-base transformer-nano vit-base vit-base-16 whisper-tiny"
 )
 MORE = sorted(Path(os.environ["BLOCKGRAPH_SPECS"]).glob("*.yaml")) if "BLOCKGRAPH_SPECS" in os.environ else []
 

@@ -123,7 +123,7 @@ def test_every_known_type_has_a_class_and_every_class_a_preset() -> None:
             spec = load_spec(preset, Diagnostics())
             assert spec is not None and spec.huggingface is not None
             assert model_type in spec.huggingface.model_type
-            assert set(outputs.values()) <= set(spec.root.nodes) if outputs else True
+            assert {node.partition(".")[0] for node in (outputs or {}).values()} <= set(spec.root.nodes)
 
 
 def test_a_class_without_the_head_has_its_own_outputs(tmp_path: Path) -> None:
@@ -250,6 +250,22 @@ def test_windows_layer_by_layer(tmp_path: Path, config: dict[str, Any], windows:
     kinds = spec.vars["kinds"]
     found = [spec.vars["window"] if kinds is None or kinds[n] == "sliding_attention" else None for n in range(4)]
     assert found == windows
+
+
+VIT = {"model_type": "vit", "architectures": ["ViTModel"], "image_size": [32, 48], "patch_size": 8, "id2label": {}}
+DINO = {"model_type": "dinov2", "architectures": ["Dinov2Model"], "image_size": [28, 28]}
+
+
+def test_a_number_in_a_path_is_a_place_in_a_list(tmp_path: Path) -> None:
+    found = spec_of(tmp_path, VIT).vars
+    assert (found["image"], found["patch"]) == ({"height": 32, "width": 48}, {"height": 8, "width": 8})
+    found = spec_of(tmp_path, VIT | {"image_size": 64, "patch_size": [4, 8]}).vars
+    assert (found["image"], found["patch"]) == ({"height": 64, "width": 64}, {"height": 4, "width": 8})
+    assert "a list is not a whole number" in refused(tmp_path, VIT | {"image_size": [32]})
+    assert spec_of(tmp_path, DINO).vars["image"] == {"height": 28, "width": 28}
+    assert "error[unsupported-model]: 'image_size' asks for images that are not square" in refused(
+        tmp_path, DINO | {"image_size": [28, 42]}
+    )
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
@@ -411,6 +427,16 @@ PEERS: list[tuple[str, str, dict[str, Any]]] = [
     ("BertConfig", "BertForMaskedLM", BERT_SIZES | {"layer_norm_eps": 1e-5, "hidden_act": "gelu_new"}),
     ("BertConfig", "BertModel", BERT_SIZES),
     ("BertConfig", "BertForSequenceClassification", BERT_SIZES | {"num_labels": 7}),
+    ("ViTConfig", "ViTForImageClassification", {"num_labels": 1000}),
+    ("ViTConfig", "ViTModel", {"image_size": [30, 20], "patch_size": [10, 5], "pooler_output_size": 40}),
+    ("DeiTConfig", "DeiTForImageClassificationWithTeacher", {"num_labels": 10}),
+    ("CLIPConfig", "CLIPModel", {}),
+    ("CLIPTextConfig", "CLIPTextModelWithProjection", {"projection_dim": 99}),
+    ("CLIPVisionConfig", "CLIPVisionModel", {"image_size": 100}),
+    ("WhisperConfig", "WhisperForConditionalGeneration", {}),
+    ("BeitConfig", "BeitModel", {"use_relative_position_bias": True, "num_hidden_layers": 2}),
+    ("BeitConfig", "BeitForImageClassification", {"use_shared_relative_position_bias": True, "num_hidden_layers": 2}),
+    ("SiglipConfig", "SiglipModel", {}),
 ]
 
 
