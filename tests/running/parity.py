@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.running.cases_rope import ROPES
+
 BAR = 1e-4  # of the reference's standard deviation
 VOCABULARY = 61
 PAD = 1
@@ -231,6 +233,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         _FALCON | {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True},
     ),
 }  # fmt: skip
+CASES |= ROPES
 CASES |= {f"{name}-body": _body(name) for name in BODIES}
 
 

@@ -43,6 +43,19 @@ def test_these_are_shipped() -> None:
         presets.path("gpt5")
 
 
+def test_what_presets_share_is_for_them_alone() -> None:
+    assert presets.fragments() and not set(presets.fragments()) & set(presets.names())
+    for name in presets.fragments():
+        diagnostics = Diagnostics()
+        load_text(f"blockgraph: 1\nextends: {name}\n", diagnostics)
+        assert [d.message for d in diagnostics][:1] == [f"there is no preset '{name}'"]
+
+
+def test_sections_of_merged_files_stand_in_the_languages_order() -> None:
+    order = list(load("llama3-8b").tree.entries)
+    assert order == ["blockgraph", "name", "about", "vars", "defaults", "blocks", "inputs", "nodes", "huggingface"]
+
+
 @pytest.mark.parametrize("name", presets.names())
 def test_presets_equal_their_golden_files(name: str) -> None:
     found, golden = flat(load(name)), GOLDEN / f"{name}.txt"

@@ -91,6 +91,13 @@ def test_expressions_read_earlier_vars_the_config_and_the_names_of_tensors() -> 
     assert values(section, config, ["wte.weight"]) == found | {"tied": True}
 
 
+def test_steps_on_the_way_are_read_leniently_and_are_no_vars(tmp_path: Path) -> None:
+    section = {"scaling": ["=config.old or config.new", {}], "theta": ["=scaling.theta", 1e4]}
+    assert values(section, {}) == {"scaling": {}, "theta": 1e4}
+    assert values(section, {"old": {"theta": 5.0}, "new": {"theta": 6.0}})["theta"] == 5.0
+    assert "scaling" not in spec_of(tmp_path, LLAMA).vars
+
+
 def test_later_vars_are_not_there_yet() -> None:
     with pytest.raises(ExpressionError, match="there is no 'b' here") as caught:
         values({"a": "=b", "b": 1}, {})
@@ -191,7 +198,7 @@ def test_values_can_be_set_over_it(tmp_path: Path) -> None:
 
 def test_mappings_replace_the_presets_whole(tmp_path: Path) -> None:
     rope = spec_of(tmp_path, LLAMA).vars["rope"]
-    assert rope == {"theta": 1e4, "fraction": 1.0, "type": "default", "original_length": 64, "max_length": 64}
+    assert rope == {"theta": 1e4, "type": "default"}
 
 
 @pytest.mark.parametrize("config", [GPT2, BERT, LLAMA], ids=lambda config: config["model_type"])
@@ -218,7 +225,7 @@ def test_old_names_of_rope_scaling(tmp_path: Path) -> None:
     scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
     scaling["original_max_position_embeddings"] = 32
     rope = spec_of(tmp_path, LLAMA | {"rope_theta": 5e5, "rope_scaling": scaling}).vars["rope"]
-    assert (rope["theta"], rope["type"], rope["original_length"], rope["max_length"]) == (5e5, "llama3", 32, 64)
+    assert (rope["theta"], rope["type"], rope["original_length"]) == (5e5, "llama3", 32)
     rope = spec_of(tmp_path, LLAMA | {"rope_scaling": {"type": "linear", "factor": 2.0}}).vars["rope"]
     assert (rope["type"], rope["factor"]) == ("linear", 2.0)
 
@@ -283,8 +290,7 @@ REFUSED = [
     (BERT, {"position_embedding_type": "relative_key"}),
     (LLAMA, {"rope_scaling": {"type": "su", "factor": 2.0}}),
     (LLAMA, {"rope_scaling": "linear"}),
-    (LLAMA, {"rope_parameters": {"rope_type": "proportional", "rope_theta": 1e4}}),
-    (LLAMA, {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}}),
+    (LLAMA, {"rope_parameters": {"rope_type": "spiral", "rope_theta": 1e4}}),
     (LLAMA, {"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}),
 ]
 
