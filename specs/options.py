@@ -281,6 +281,7 @@ class LayerNormOptions(Options):
     eps: NotNegative = Field(1e-5, description="added to the variance")
     weight: Flag = Field(True, description="has a weight")
     bias: Flag = Field(True, description="has a bias (with a weight only)")
+    offset: Number = Field(0.0, description="added to the weight (Nemotron: 1)")
 
 
 class RMSNormOptions(Options):
