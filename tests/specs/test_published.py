@@ -413,6 +413,20 @@ PEERS: list[tuple[str, str, dict[str, Any]]] = [
         "Qwen2ForCausalLM",
         LLAMA_SIZES | {"use_sliding_window": True, "max_window_layers": 2, "tie_word_embeddings": True},
     ),
+    ("MixtralConfig", "MixtralForCausalLM", {}),  # Mixtral 8x7B itself
+    ("Qwen2MoeConfig", "Qwen2MoeForCausalLM", {"decoder_sparse_step": 2, "mlp_only_layers": [3]}),
+    ("Qwen3MoeConfig", "Qwen3MoeForCausalLM", {"mlp_only_layers": [0, 5]}),
+    ("OlmoeConfig", "OlmoeForCausalLM", {}),
+    ("GptOssConfig", "GptOssForCausalLM", {}),  # gpt-oss-120b
+    ("GraniteMoeConfig", "GraniteMoeForCausalLM", {}),
+    ("DeepseekV2Config", "DeepseekV2ForCausalLM", {"num_experts_per_tok": 6}),
+    ("GlmConfig", "GlmForCausalLM", {}),
+    ("Glm4Config", "Glm4ForCausalLM", {}),
+    ("SmolLM3Config", "SmolLM3ForCausalLM", {}),  # SmolLM3 3B itself
+    ("Starcoder2Config", "Starcoder2ForCausalLM", {}),  # StarCoder2 3B itself
+    ("NemotronConfig", "NemotronForCausalLM", {"num_key_value_heads": 8}),
+    ("OlmoConfig", "OlmoForCausalLM", {}),
+    ("PersimmonConfig", "PersimmonForCausalLM", {}),  # Persimmon 8B itself
     ("BertConfig", "BertForMaskedLM", {}),
     ("BertConfig", "BertForMaskedLM", BERT_SIZES | {"layer_norm_eps": 1e-5, "hidden_act": "gelu_new"}),
     ("BertConfig", "BertModel", BERT_SIZES),
@@ -457,6 +471,12 @@ def test_an_untied_bert_lacks_only_the_bias_that_its_forward_never_reads(tmp_pat
     expected = saved(tmp_path, "BertConfig", "BertForMaskedLM", BERT_SIZES | {"tie_word_embeddings": False})
     model = analyse(load_spec(tmp_path / "config.json", Diagnostics()) or pytest.fail("refused"), Diagnostics())
     assert model is not None and model.parameters == expected - 96  # cls.predictions.bias beside decoder.bias
+
+
+def test_a_routers_correction_counts_here_and_is_a_buffer_there(tmp_path: Path) -> None:
+    expected = saved(tmp_path, "DeepseekV3Config", "DeepseekV3ForCausalLM", {})  # DeepSeek-V3 itself
+    model = analyse(load_spec(tmp_path / "config.json", Diagnostics()) or pytest.fail("refused"), Diagnostics())
+    assert model is not None and model.parameters == expected + (61 - 3) * 256
 
 
 def test_presets_have_the_sizes_of_the_published_configs(tmp_path: Path) -> None:
