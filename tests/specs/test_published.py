@@ -290,6 +290,9 @@ REFUSED = [
     (BERT, {"position_embedding_type": "relative_key"}),
     (LLAMA, {"rope_scaling": {"type": "su", "factor": 2.0}}),
     (LLAMA, {"rope_scaling": "linear"}),
+    (LLAMA, {"is_causal": False}),
+    (LLAMA | {"model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"]}, {"swiglu_limit": 5.0}),
+    (LLAMA | {"model_type": "deepseek_v2", "architectures": ["DeepseekV2Model"]}, {"topk_method": "noaux_tc"}),
     (LLAMA, {"rope_parameters": {"rope_type": "spiral", "rope_theta": 1e4}}),
     (LLAMA, {"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}),
 ]
