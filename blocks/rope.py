@@ -124,7 +124,7 @@ class RotaryPositions(DerivedBuffers):
             return self.frequencies
         beyond = self.beyond
         if self.dynamic:
-            stretch = (self.factor * length / self.limit).clamp(min=self.factor) - (self.factor - 1.0)
+            stretch = (self.factor * length / self.limit - (self.factor - 1.0)).clamp(min=1.0)
             beyond = 1.0 / (self.theta * stretch ** (self.rotary / (self.rotary - 2))) ** beyond
         return torch.where(self.limit < length, beyond, self.frequencies)
 
