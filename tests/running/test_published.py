@@ -126,6 +126,17 @@ MUTATIONS: list[tuple[str, tuple[str, ...], Callable[[nn.Module], None] | None]]
     ("beit", (), dropped("encoder.1.distance.weight")),
     ("whisper", (), dropped("audio_positions.weight")),
     ("siglip", (), dropped("image_tower.vector.attn.key.weight")),
+    ("rope-yarn-mscale", ("vars.rope.attention_factor=1.0",), None),
+    ("rope-longrope", ("vars.rope.original_length=60",), None),
+    ("rope-gemma3", ("vars.local_rope.factor=6.0",), None),
+    ("deepseek-v2", ("vars.mscale=1.0",), None),
+    ("deepseek-v3", ("vars.top_groups=3",), None),
+    ("deepseek-v3", ("vars.rope.pairing=halves",), None),
+    ("deepseek-v3", (), dropped("decoder.1.feed.routed.router.correction")),
+    ("qwen3-moe", ("vars.normalize=true",), None),
+    ("gpt-oss", (), dropped("decoder.0.attn.sinks")),
+    ("olmoe", ("vars.clip=1.0",), None),
+    ("smollm3", ("vars.turning=[true, true, true]",), None),
 ]
 
 
