@@ -6,8 +6,6 @@ with, with padding on either side, before it takes its place.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from blockgraph.blocks.model import Model
 from blockgraph.builder.graph import Definition
 from blockgraph.builder.masks import mask_inputs
-from blockgraph.running.export_files import ExportError, library, new_file
+from blockgraph.running.export_files import ExportError, library, new_file, quiet
 
 Tensors = dict[str, Tensor]
 MADE = (2, 11)  # batch and shortest length that a graph is made with
@@ -36,7 +34,7 @@ def write_torch(model: Model, path: Path) -> str:
         raise ExportError(f"{path}: torch reads its programs from files that end in .pt2")
     with _still(model), new_file(path) as aside:
         with _telling(model, "torch"):
-            program = torch.export.export(model, (), example(model, *MADE), dynamic_shapes=open_axes(model))
+            program = torch.export.export(model, (), example(model), dynamic_shapes=open_axes(model))
         torch.export.save(program, aside)
         again = torch.export.load(aside).module()
         return compared(model, lambda given: _named(model, again(**given)))
@@ -48,7 +46,7 @@ def write_onnx(model: Model, path: Path) -> str:
     for name in ("onnx", "onnxscript"):
         library(name, "onnx")
     runtime = library("onnxruntime", "onnx")
-    given = example(model, *MADE)
+    given = example(model)
     large = sum(weight.numel() * weight.element_size() for weight in model.parameters()) > ONE_FILE
     with _still(model), new_file(path) as aside:
         # the written-out attention: the memory layout of the fused one is not ONNX's
@@ -89,7 +87,7 @@ def _session(runtime: Any, path: Path, model: Model) -> Callable[[Tensors], Tens
 # --- inputs -----------------------------------------------------------------------------------------------------------
 
 
-def example(model: Model, batch: int, length: int) -> Tensors:
+def example(model: Model, batch: int = MADE[0], length: int = MADE[1]) -> Tensors:
     """Random inputs: ids and numbers, and a mask for every input whose padding the model minds. The first sequence is
     padded on the right, the second on the left."""
     root: Definition = model.definition.root
@@ -106,7 +104,12 @@ def example(model: Model, batch: int, length: int) -> Tensors:
         else:
             found[name] = torch.randn(shape, generator=random).to(model.device, dtype_of(model))
     for name in mask_inputs(root):
-        found[f"{name}_mask"] = _padding(found[name].shape[0], found[name].shape[1]).to(model.device)
+        mask = _padding(found[name].shape[0], found[name].shape[1]).to(model.device)
+        found[f"{name}_mask"] = mask
+        pad = root.inputs[name].value.pad
+        if pad is not None:  # some models know padding by its id
+            real = torch.where(found[name] == pad, (pad + 1) % (root.inputs[name].value.vocabulary or 2), found[name])
+            found[name] = real.where(mask, pad)
     return found
 
 
@@ -157,8 +160,9 @@ def compared(model: Model, run: Callable[[Tensors], Tensors]) -> str:
             raise ExportError(text) from error
         for name, there in expected.items():
             rows = _counted(model, name, there, given)
-            difference = (found[name].to(there)[rows] - there[rows]).abs().max() / there[rows].float().std()
-            worst = max(worst, float(difference.nan_to_num(float("inf"))))
+            difference = (found[name].to(there)[rows] - there[rows]).abs().max()
+            spread = there[rows].float().std(correction=0)
+            worst = max(worst, float((difference / spread).nan_to_num(float("inf"))) if difference else 0.0)
         said.append(" and ".join(str(list(value.shape)) for value in given.values() if value.dtype != torch.bool))
     bar = ALLOWED.get(dtype_of(model), 0.05)
     if worst > bar:
@@ -201,16 +205,11 @@ def _still(model: Model) -> Iterator[None]:
 @contextmanager
 def _telling(model: Model, to: str) -> Iterator[None]:
     """An exporter's failure in a sentence, and its chatter not at all."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             yield
     except Exception as error:  # the exporters raise whatever their passes raise
         raise ExportError(f"{_name(model)} cannot be written as {to}: {_first_line(error)}") from error
-    finally:
-        logging.disable(before)
 
 
 def _first_line(error: BaseException) -> str:
