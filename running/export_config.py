@@ -128,7 +128,7 @@ class _Candidate:
         self.spec, self.analysed, self.section, self.head = spec, analysed, section, head
         self.model_type, self.dtype = model_type, dtype
         self.library = library("transformers", "huggingface")
-        self.known: Config = self.library.AutoConfig.for_model(model_type).to_dict()
+        self.known = self.library.AutoConfig.for_model(model_type)
         self.tries = TRIES
 
     def describe(self, folder: Path) -> Described | str:
@@ -194,7 +194,9 @@ class _Candidate:
         size = first.value.vocabulary
         own = {"pad_token_id": first.value.pad, "bos_token_id": first.start, "eos_token_id": first.end}
         there = {
-            key: value for key, value in self.known.items() if key.endswith("_token_id") and isinstance(value, int)
+            key: value
+            for key, value in self.known.to_dict().items()
+            if key.endswith("_token_id") and isinstance(value, int)
         }
         gone: Config = {key: None for key, value in there.items() if size is None or value >= size}
         if "decoder_start_token_id" in gone:
@@ -248,7 +250,7 @@ def _say(config: Config, raw: Any, value: Any) -> None:
         config[last] = value
 
 
-def _guesses(raw: Any, value: Any, known: Config) -> Iterator[Config]:
+def _guesses(raw: Any, value: Any, known: Any) -> Iterator[Config]:
     """Values for one or two of the keys that a var's expressions read, as far as the class knows them."""
     texts = [text for text in _leaves(raw) if isinstance(text, str)]
     keys = list(dict.fromkeys(key for text in texts for key in re.findall(r"\bconfig\.([A-Za-z_]\w*)(?![\w.])", text)))
@@ -257,7 +259,7 @@ def _guesses(raw: Any, value: Any, known: Config) -> Iterator[Config]:
     if not isinstance(value, dict) and value not in values:
         values.insert(0, value)
     for count in (1, 2):
-        for chosen in combinations([key for key in keys if key in known and key != "model_type"], count):
+        for chosen in combinations([key for key in keys if key != "model_type" and hasattr(known, key)], count):
             for given in product(values, repeat=count):
                 yield dict(zip(chosen, given, strict=True))
 

@@ -87,9 +87,9 @@ def _session(runtime: Any, path: Path, model: Model) -> Callable[[Tensors], Tens
 # --- inputs -----------------------------------------------------------------------------------------------------------
 
 
-def example(model: Model, batch: int = MADE[0], length: int = MADE[1]) -> Tensors:
+def example(model: Model, batch: int = MADE[0], length: int = MADE[1], pad: int | None = None) -> Tensors:
     """Random inputs: ids and numbers, and a mask for every input whose padding the model minds. The first sequence is
-    padded on the right, the second on the left."""
+    padded on the right, the second on the left; `pad` is the id that stands there and nowhere else."""
     root: Definition = model.definition.root
     random = torch.Generator().manual_seed(length)
     sizes = _sizes(model, batch, length)
@@ -106,8 +106,7 @@ def example(model: Model, batch: int = MADE[0], length: int = MADE[1]) -> Tensor
     for name in mask_inputs(root):
         mask = _padding(found[name].shape[0], found[name].shape[1]).to(model.device)
         found[f"{name}_mask"] = mask
-        pad = root.inputs[name].value.pad
-        if pad is not None:  # some models know padding by its id
+        if pad is not None:
             real = torch.where(found[name] == pad, (pad + 1) % (root.inputs[name].value.vocabulary or 2), found[name])
             found[name] = real.where(mask, pad)
     return found

@@ -7,6 +7,7 @@ class. That every tensor has its place is checked as it is for reading; then eac
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -181,8 +182,9 @@ def _prove(model: Model, head: str, folder: Path) -> None:
             raise ExportError(f"{name}: the reference library finds {what.replace('_', ' ')}: {_few(loaded[what])}")
     training, home = model.training, model.device
     model.eval().to("cpu")
-    given = example(model)
-    rules = {their: rule.to for their, rule in model.spec.huggingface.inputs.items()}
+    given = example(model, pad=theirs.config.pad_token_id)
+    inputs = model.spec.huggingface.inputs.items()
+    rules = {their: re.sub(r"\.mask$", "_mask", rule.to) for their, rule in inputs}
     asked = {their: given[ours] for their, ours in rules.items() if ours in given}
     with torch.no_grad():
         found, expected = theirs.eval()(**asked), model(**asked)
