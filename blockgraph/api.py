@@ -1,4 +1,4 @@
-"""The Python front door: `load`, `check`, `build`, `from_huggingface`, `draw`. Each imports what it then needs."""
+"""The Python front door: `load`, `check`, `build`, `from_huggingface`, `export`, `draw`. Each imports what it needs."""
 
 from __future__ import annotations
 
@@ -79,6 +79,37 @@ def from_huggingface(
     from blockgraph.running.published import from_huggingface as read
 
     return read(folder, device=device, dtype=dtype, sets=sets, plugins=plugins)
+
+
+def export(
+    source: Model | str | Path,
+    path: str | Path,
+    to: str,
+    *,
+    dtype: str | None = None,
+    seed: int = 0,
+    force: bool = False,
+    sets: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+) -> Path:
+    """Writes a model to `path`, whole or not at all: as "python" (source that needs only torch, weights beside it),
+    "onnx", "torch" (a `torch.export` program, .pt2) or "huggingface" (a folder for the reference library).
+
+    `source` is a built model, or what the command line takes: a run, a published checkpoint's folder, a spec's file or
+    preset with fresh weights from `seed`; `dtype`, `sets` and `plugins` are for these. Batch and lengths stay open, and
+    what was written is run and compared. Raises `BlockgraphError` where that form cannot hold the model, and what
+    reading `source` raises.
+    """
+    from blockgraph.blocks.model import Model
+    from blockgraph.running.exporting import Opened, open_model, write
+
+    if isinstance(source, Model):
+        folder = source.published.folder if source.published is not None else None
+        opened = Opened(source, learned=True, folder=folder)
+    else:
+        opened = open_model(source, dtype=dtype, seed=seed, sets=sets, plugins=plugins)
+    write(opened, Path(path), to, force=force)
+    return Path(path)
 
 
 def draw(

@@ -17,6 +17,7 @@ from typing import Any
 
 from blockgraph.builder import graph
 from blockgraph.builder.analyse import analyse
+from blockgraph.builder.export import with_outputs
 from blockgraph.builder.generate import generate
 from blockgraph.running.export_files import ExportError, library
 from blockgraph.specs.architectures import heads
@@ -90,10 +91,7 @@ def reads_as(folder: Path, analysed: graph.Model, names: Mapping[str, Any]) -> t
 
 def computation(model: graph.Model, like: graph.Model) -> str:
     """The generated source with the outputs of `like`: two models that have the same compute the same."""
-    outputs = {name: output for name, output in model.root.outputs.items() if name in like.root.outputs}
-    root = replace(model.root, outputs=outputs)
-    definitions = [root if each is model.root else each for each in model.definitions]
-    return generate(graph.Model(root, definitions, "model"), imports=False)
+    return generate(replace(with_outputs(model, like.root.outputs), name="model"), imports=False)
 
 
 def _differing(ours: Spec | None, back: Spec) -> str | None:
