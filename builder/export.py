@@ -62,10 +62,7 @@ def _head(model: Any, analysed: Model, weights: str | None) -> str:
     kind = next((str(weight.dtype) for weight in model.parameters() if weight.is_floating_point()), "torch.float32")
     if kind != "torch.float32":
         lines.append(f"model.to({kind})")
-    names = model.state_dict(keep_vars=True)
-    shared = len({id(weight) for weight in names.values()}) < len(names)
-    how = ", strict=False)  # weights that are shared stand in the file once" if shared else ")"
-    lines += [f"model.load_state_dict(load_file({weights!r}){how}", "model.eval()"]
+    lines += [f"model.load_state_dict(load_file({weights!r}))", "model.eval()"]
     text = "\n".join(f"    {line}" for line in lines)
     return f'"""{first}\n\nIts weights lie beside it:\n\n{text}\n"""'
 
