@@ -82,7 +82,7 @@ def from_huggingface(
 
 
 def export(
-    source: Model | str | Path,
+    source: Model | Spec | str | Path,
     path: str | Path,
     to: str,
     *,
@@ -95,8 +95,8 @@ def export(
     """Writes a model to `path`, whole or not at all: as "python" (source that needs only torch, weights beside it),
     "onnx", "torch" (a `torch.export` program, .pt2) or "huggingface" (a folder for the reference library).
 
-    `source` is a built model, or what the command line takes: a run, a published checkpoint's folder, a spec's file or
-    preset with fresh weights from `seed`; `dtype`, `sets` and `plugins` are for these. Batch and lengths stay open, and
+    `source` is a built model, a run, a published checkpoint's folder, or what `build` takes, with fresh weights from
+    `seed`; `dtype`, `sets` and `plugins` are for what is not built yet. Batch and lengths stay open, and
     what was written is run and compared. Raises `BlockgraphError` where that form cannot hold the model, and what
     reading `source` raises.
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from blockgraph.cli.options import reads_spec
+from blockgraph.cli.options import read_stdin, reads_spec
 
 
 @click.command("export")
@@ -38,6 +38,6 @@ def command(
     FOLDER a published checkpoint. Batch and lengths stay open; what is written is run and compared with the model."""
     from blockgraph.running.exporting import open_model, write
 
-    opened = open_model(source, seed=seed, dtype=dtype, sets=sets, plugins=plugins)
+    opened = open_model(read_stdin() if source == "-" else source, seed=seed, dtype=dtype, sets=sets, plugins=plugins)
     said = write(opened, out, form, force=force)
     click.echo(f"wrote {out}: {said}")

@@ -12,6 +12,7 @@ from blockgraph.blocks.model import Model
 from blockgraph.running.checkpoints import PublishedWeights
 from blockgraph.running.export_files import ExportError, new_file
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
+from blockgraph.specs.spec import Spec
 
 FORMS = ("python", "onnx", "torch", "huggingface")
 
@@ -26,23 +27,24 @@ class Opened:
 
 
 def open_model(
-    source: str | Path,
+    source: Spec | str | Path,
     *,
     seed: int = 0,
     dtype: str | None = None,
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
 ) -> Opened:
-    """The model of a run folder (its best checkpoint), of a published checkpoint's folder, or of a spec, a preset or a
-    config.json, whose weights are then drawn from `seed`. On the CPU, in `dtype` (None: as the file has it).
+    """The model of a run folder (its best checkpoint), of a published checkpoint's folder, or of a spec, its file or
+    text, a preset or a config.json, whose weights are then drawn from `seed`. On the CPU, in `dtype` (None: as the
+    file has it).
 
     Raises `BlockgraphError` for a folder that is neither, and what reading it raises.
     """
     from blockgraph.running.runs import is_run
 
-    folder = Path(source)
-    if not folder.is_dir():
+    if isinstance(source, Spec) or "\n" in str(source) or not Path(source).is_dir():
         return Opened(_fresh(source, seed, dtype, sets, plugins), learned=False)
+    folder = Path(source)
     if is_run(folder):
         if sets:
             raise BlockgraphError(
@@ -58,12 +60,20 @@ def open_model(
     raise BlockgraphError(f"{folder} is neither a run (spec.yaml, checkpoints/) nor a checkpoint with a config.json")
 
 
-def _fresh(source: str | Path, seed: int, dtype: str | None, sets: Sequence[str], plugins: Sequence[str]) -> Model:
+def _fresh(
+    source: Spec | str | Path, seed: int, dtype: str | None, sets: Sequence[str], plugins: Sequence[str]
+) -> Model:
     from blockgraph.builder.build import build
-    from blockgraph.specs.load import load_spec
+    from blockgraph.specs.load import load_spec, load_text
 
+    spec: Spec | None
     diagnostics = Diagnostics()
-    spec = load_spec(source, diagnostics, sets=sets, plugins=plugins)
+    if isinstance(source, Spec):
+        spec = source
+    elif "\n" in str(source):
+        spec = load_text(str(source), diagnostics, sets=sets, plugins=plugins)
+    else:
+        spec = load_spec(source, diagnostics, sets=sets, plugins=plugins)
     diagnostics.raise_errors()
     assert spec is not None
     return build(spec, dtype=dtype, seed=seed).eval()
