@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from math import isclose
@@ -131,25 +132,35 @@ class _Candidate:
 
     def describe(self, folder: Path) -> Described | str:
         """Writes the config.json and reads it back; what is in the way, as text."""
-        config = self.plain()
-        made = self.made(self.completed(config, self.wrong(config))[0])
-        if isinstance(made, str):
-            return made
-        (folder / CONFIG).write_text(json.dumps(made.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
-        shapes = self.shapes(made)
-        if isinstance(shapes, str):
-            return shapes
-        back = reads_as(folder, self.analysed, shapes)
-        return back if isinstance(back, str) else Described(self.head, shapes, *back)
+        reason = ""
+        for config in self.variants():
+            self.tries = TRIES
+            made = self.made(self.completed(config, self.wrong(config))[0])
+            shapes = made if isinstance(made, str) else self.shapes(made)
+            if isinstance(shapes, str):
+                reason = reason or shapes
+                continue
+            (folder / CONFIG).write_text(json.dumps(made.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
+            back = reads_as(folder, self.analysed, shapes)
+            return back if isinstance(back, str) else Described(self.head, shapes, *back)
+        return reason
 
     def plain(self) -> Config:
         """The keys that the vars say."""
         config: Config = {}
         for name, raw in self.section.vars.items():
-            _say(config, raw, self.spec.vars.get(name, ABSENT))
-        if isinstance(self.made(config), str):  # not every key may be null: then the family's own value has to do
-            config = {key: value for key, value in config.items() if value is not None}
-        return config
+            _say(config, raw, self.spec.vars.get(name, ABSENT), self.known)
+        return _with_lists(config)
+
+    def variants(self) -> Iterator[Config]:
+        """The same in the forms that a class may take it: not every key may be null (then the family's own value has to
+        do), and a square's sides may have to be one number."""
+        config = self.plain()
+        filled = {key: value for key, value in config.items() if value is not None}
+        yield config
+        yield filled
+        yield {key: value[0] if _is_square(value) else value for key, value in config.items()}
+        yield {key: value[0] if _is_square(value) else value for key, value in filled.items()}
 
     def completed(self, config: Config, wrong: list[str]) -> tuple[Config, list[str]]:
         """The config with keys that make the wrong vars right, one after the other, and what stays wrong at the best:
@@ -158,9 +169,9 @@ class _Candidate:
         for name in wrong:
             for more in _guesses(self.section.vars[name], self.spec.vars[name], self.known):
                 self.tries -= 1
-                less = self.wrong(config | more) if self.tries > 0 else wrong
+                less = self.wrong(_and(config, more)) if self.tries > 0 else wrong
                 if set(less) < set(wrong):
-                    found = self.completed(config | more, less)
+                    found = self.completed(_and(config, more), less)
                     best = min(best, found, key=lambda each: len(each[1]))
                 if not best[1] or self.tries <= 0:
                     return best
@@ -229,37 +240,66 @@ def _sentence(error: BaseException) -> str:
 # --- vars to keys -----------------------------------------------------------------------------------------------------
 
 
-def _say(config: Config, raw: Any, value: Any) -> None:
-    """Writes a var's value at the path that it is read from (of a list, at the first)."""
+def _say(config: Config, raw: Any, value: Any, known: Any) -> None:
+    """Writes a var's value at the path that it is read from: of a list, at the first that the class knows."""
     if value is ABSENT:
         return
     if isinstance(raw, dict):
         for key, part in raw.items():
-            _say(config, part, value.get(key, ABSENT) if isinstance(value, dict) else ABSENT)
+            _say(config, part, value.get(key, ABSENT) if isinstance(value, dict) else ABSENT, known)
         return
-    value = THEIRS.get(value, value) if isinstance(value, str) else value
     paths = [each for each in (raw if isinstance(raw, list) else [raw]) if _is_path(each)]
     if paths:
-        *above, last = paths[0].split(".")
-        if value is None and above:
-            return
-        for step in above:
-            config = config.setdefault(step, {})
-        config[last] = value
+        path = next((each for each in paths if hasattr(known, each.partition(".")[0])), paths[0])
+        if value is not None or "." not in path:
+            _put(config, path, THEIRS.get(value, value) if isinstance(value, str) else value)
+
+
+def _put(config: Config, path: str, value: Any) -> None:
+    *above, last = path.split(".")
+    for step in above:
+        if not isinstance(config.get(step), dict):
+            config[step] = {}
+        config = config[step]
+    config[last] = value
+
+
+def _with_lists(config: Any) -> Any:
+    """Parts that are called 0, 1, … as a list."""
+    if not isinstance(config, dict):
+        return config
+    parts = {key: _with_lists(value) for key, value in config.items()}
+    return list(parts.values()) if list(parts) == [str(number) for number in range(len(parts))] != [] else parts
 
 
 def _guesses(raw: Any, value: Any, known: Any) -> Iterator[Config]:
-    """Values for one or two of the keys that a var's expressions read, as far as the class knows them."""
-    texts = [text for text in _leaves(raw) if isinstance(text, str)]
-    keys = list(dict.fromkeys(key for text in texts for key in re.findall(r"\bconfig\.([A-Za-z_]\w*)(?![\w.])", text)))
-    words = [word for text in texts if is_expression(text) for word in re.findall(r"'([^']*)'", text)]
+    """Values for one or two of the keys that a var's expressions read, as far as the class knows them, by path."""
+    texts = [text for text in _leaves(raw) if is_expression(text)]
+    found = [path for text in texts for path in re.findall(r"\bconfig\.([A-Za-z_][\w.]*)", text)]
+    paths = [path for path in dict.fromkeys(found) if path != "model_type" and hasattr(known, path.partition(".")[0])]
+    words = [word for text in texts for word in re.findall(r"'([^']*)'", text)]
     values: list[Any] = [True, False, None, *dict.fromkeys(words)]
     if not isinstance(value, dict) and value not in values:
         values.insert(0, value)
+    if type(value) is int:  # frames that are twice the positions
+        numbers = {int(number) for text in texts for number in re.findall(r"\b[2-9]\b", text)}
+        values += [value // number for number in sorted(numbers) if value % number == 0]
     for count in (1, 2):
-        for chosen in combinations([key for key in keys if key != "model_type" and hasattr(known, key)], count):
+        for chosen in combinations(paths, count):
             for given in product(values, repeat=count):
                 yield dict(zip(chosen, given, strict=True))
+
+
+def _is_square(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and value[0] == value[1]
+
+
+def _and(config: Config, more: Config) -> Config:
+    """A config with other values at some paths."""
+    made = deepcopy(config)
+    for path, value in more.items():
+        _put(made, path, value)
+    return made
 
 
 def _leaves(raw: Any) -> Iterator[Any]:

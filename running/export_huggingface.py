@@ -182,12 +182,17 @@ def _prove(model: Model, head: str, folder: Path) -> None:
             raise ExportError(f"{name}: the reference library finds {what.replace('_', ' ')}: {_few(loaded[what])}")
     training, home = model.training, model.device
     model.eval().to("cpu")
-    given = example(model, pad=theirs.config.pad_token_id)
-    inputs = model.spec.huggingface.inputs.items()
-    rules = {their: re.sub(r"\.mask$", "_mask", rule.to) for their, rule in inputs}
-    asked = {their: given[ours] for their, ours in rules.items() if ours in given}
-    with torch.no_grad():
-        found, expected = theirs.eval()(**asked), model(**asked)
+    given = example(model, pad=getattr(theirs.config, "pad_token_id", None))
+    asked = {}
+    for their, rule in model.spec.huggingface.inputs.items():
+        value = given.get(re.sub(r"\.mask$", "_mask", rule.to))
+        if value is not None:
+            asked[their] = value.transpose(-1, -2) if rule.transpose else value
+    try:
+        with torch.no_grad():
+            found, expected = theirs.eval()(**asked), model(**asked)
+    except Exception as error:  # whatever it finds wrong with what it is asked
+        raise ExportError(f"{name}: the reference library does not answer: {error}") from error
     model.train(training).to(home)
     for output, ours in expected.items():
         masks = [value for value in given.values() if value.dtype == torch.bool and value.shape == ours.shape[:2]]
