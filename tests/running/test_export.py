@@ -19,13 +19,18 @@ from blockgraph.builder.generate import root_name
 from blockgraph.running import export_files
 from blockgraph.running.export_files import ExportError
 from blockgraph.running.export_graph import TRIED, compared, example, open_axes
-from blockgraph.specs import presets
 from tests.running.parity import save
-from tests.running.tiny_presets import tiny
+from tests.running.tiny_presets import models, tiny
 
-QUICK = ["gpt-nano"]  # by themselves; the others are slow
-NAMES = [name for name in presets.names() if not re.search("gpt2-|gpt3|405b", name)]  # those are other sizes
-GRAPHS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+QUICK = ["gpt-nano"]
+FAMILIES = [
+    "bert-base", "bloom-560m", "falcon-7b", "gemma3-1b", "gpt-nano", "gpt2", "llama3-8b", "lstm-nano", "modernbert-base",
+    "opt-350m", "t5-small", "transformer-nano",
+]  # fmt: skip
+
+
+def mostly_slow(quick: list[str]) -> list[Any]:
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in models()]
 
 
 def outputs(result: Any) -> list[Tensor]:
@@ -35,7 +40,7 @@ def outputs(result: Any) -> list[Tensor]:
 # --- python -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_slow(FAMILIES))
 def test_the_source_of_every_preset_stands_alone(name: str) -> None:
     model = blockgraph.build(tiny(name)).eval()
     source = export_source(model)
@@ -93,7 +98,7 @@ def test_source_and_weights_load_where_there_is_only_torch_and_safetensors(tmp_p
 # --- torch.export -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("name", mostly_slow(QUICK))
 def test_programs_answer_at_other_sizes(name: str, tmp_path: Path) -> None:
     model = blockgraph.build(tiny(name)).eval()
     blockgraph.export(model, tmp_path / "model.pt2", "torch")
@@ -156,7 +161,7 @@ def test_examples_differ_in_size_and_are_padded_on_both_sides() -> None:
 # --- ONNX -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("name", mostly_slow(QUICK))
 def test_onnx_answers_at_other_sizes(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
