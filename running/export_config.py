@@ -150,7 +150,8 @@ class _Candidate:
         config: Config = {}
         for name, raw in self.section.vars.items():
             _say(config, raw, self.spec.vars.get(name, ABSENT), self.known)
-        return _with_lists(config)
+        listed: Config = _with_lists(config)
+        return listed
 
     def variants(self) -> Iterator[Config]:
         """The same in the forms that a class may take it: not every key may be null (then the family's own value has to

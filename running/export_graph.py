@@ -146,6 +146,7 @@ def open_axes(model: Model) -> dict[str, Any]:
 # --- comparing --------------------------------------------------------------------------------------------------------
 
 
+@torch.no_grad()
 def compared(model: Model, run: Callable[[Tensors], Tensors]) -> str:
     """Runs both at sizes that differ from those of the graph. Raises `ExportError` where an output differs."""
     worst, said = 0.0, []
@@ -177,9 +178,9 @@ def _counted(model: Model, name: str, output: Tensor, given: Tensors) -> Any:
     return mask if mask is not None and output.shape[:2] == mask.shape else slice(None)
 
 
+@torch.no_grad()
 def _answer(model: Model, given: Tensors) -> Tensors:
-    with torch.no_grad():
-        return _named(model, model(**given))
+    return _named(model, model(**given))
 
 
 def _named(model: Model, result: Any) -> Tensors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ QUICK = [
     "falcon-other",
 ]  # of every form of rule one; others are slow
 SAID = {  # what a config.json made of vars cannot say
-    "gemma3-other": "its config.json cannot say all that the spec does",  # the type of rope scaling
+    "gemma3-other": "its config.json cannot say",  # the type of rope scaling
     "marian-body": "has no weights for encoder.embed_positions.weight",
 }
 MAYBE = {"pythia-other": {"embed_out.weight"}}  # tied: the reference saves one name or both, as its sets fall
@@ -58,6 +59,13 @@ def same_answers(name: str, model: Any, reference: Any) -> None:
                 torch.testing.assert_close(found[key], value, rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
+def refusal(name: str) -> str | None:
+    """Why a case is refused: scaled rope that presets read by expressions has no way back."""
+    types = set(re.findall(r"'rope_type': '(\w+)'", str(CASES[name][2]))) - {"default"}
+    linear = {"llama-other"}  # here a path
+    return SAID.get(name, "its config.json cannot say" if types and name not in linear else None)
+
+
 def test_there_is_a_case_for_each_refusal() -> None:
     assert {*QUICK, *SAID, *MAYBE, *SAME} <= set(CASES)
 
@@ -80,8 +88,8 @@ def test_the_same_from_the_spec_alone(name: str, tmp_path: Path) -> None:
     reference = save(name, tmp_path / "theirs")
     model = blockgraph.from_huggingface(tmp_path / "theirs")
     model.published = None
-    if name in SAID:
-        with pytest.raises(ExportError, match=SAID[name]):
+    if reason := refusal(name):
+        with pytest.raises(ExportError, match=reason):
             blockgraph.export(model, tmp_path / "ours", "huggingface")
         assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
         return
