@@ -22,7 +22,7 @@ COMMANDS = {
     "serve": ("serve", "Show the architecture in the browser while you write."),
     "build": ("build", "Build the model, list its nodes, run it once as a check."),
     "import": ("import_", "Read a published checkpoint: its spec and its weights."),
-    "export": ("export", "Write the model as Python, ONNX, torch.export, or for the reference library."),
+    "export": ("export", "Write the model as Python, ONNX, torch.export, or a folder."),
     "trace": ("trace", "Run a text through the model: every node's numbers, and the masks."),
     "train": ("train", "Train as the spec's `train:` section says."),
     "generate": ("generate", "Sample text from a trained run."),
