@@ -1,4 +1,4 @@
-"""The Python front door: `load`, `check`, `build`, `from_huggingface`, `quantize`, `draw`. Each imports its own."""
+"""The Python front door: `load`, `check`, `build`, `from_huggingface`, `quantize`, `export`, `draw`, each lazily."""
 
 from __future__ import annotations
 
@@ -90,6 +90,37 @@ def quantize(model: Model) -> Model:
     from blockgraph.running.quantize import quantize as quantize_model
 
     return quantize_model(model)
+
+
+def export(
+    source: Model | Spec | str | Path,
+    path: str | Path,
+    to: str,
+    *,
+    dtype: str | None = None,
+    seed: int = 0,
+    force: bool = False,
+    sets: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+) -> Path:
+    """Writes a model to `path`, whole or not at all: as "python" (source that needs only torch, weights beside it),
+    "onnx", "torch" (a `torch.export` program, .pt2) or "huggingface" (a folder for the reference library).
+
+    `source` is a built model, a run, a published checkpoint's folder, or what `build` takes, with fresh weights from
+    `seed`; `dtype`, `sets` and `plugins` are for what is not built yet. Batch and lengths stay open, and
+    what was written is run and compared. Raises `BlockgraphError` where that form cannot hold the model, and what
+    reading `source` raises.
+    """
+    from blockgraph.blocks.model import Model
+    from blockgraph.running.exporting import Opened, open_model, write
+
+    if isinstance(source, Model):
+        folder = source.published.folder if source.published is not None else None
+        opened = Opened(source, learned=True, folder=folder)
+    else:
+        opened = open_model(source, dtype=dtype, seed=seed, sets=sets, plugins=plugins)
+    write(opened, Path(path), to, force=force)
+    return Path(path)
 
 
 def draw(

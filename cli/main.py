@@ -22,6 +22,7 @@ COMMANDS = {
     "serve": ("serve", "Show the architecture in the browser while you write."),
     "build": ("build", "Build the model, list its nodes, run it once as a check."),
     "import": ("import_", "Read a published checkpoint: its spec and its weights."),
+    "export": ("export", "Write the model as Python, ONNX, torch.export, or a folder."),
     "trace": ("trace", "Run a text through the model: every node's numbers, and the masks."),
     "train": ("train", "Train as the spec's `train:` section says."),
     "generate": ("generate", "Continue or translate a text with a run or a published checkpoint."),

@@ -5,7 +5,7 @@ Nothing is held twice: the model is made without memory, then each tensor is cop
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,16 @@ from blockgraph.specs.published import spec_of_config
 from blockgraph.specs.spec import Spec
 
 STEP = 16 * 2**20  # bytes that are copied at a time
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a model was read from: its folder, the text of its config.json, shape and kind of every tensor by name."""
+
+    folder: Path
+    config: str
+    shapes: Mapping[str, tuple[int, ...]]
+    kinds: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,8 @@ def read_published(
         spec, analysed = _spec(config, file, sets, plugins)
         check_memory(analysed, target, kind)
         model = build_analysed(analysed, spec, device="meta", dtype=kind)
-        moves, ignored = plan(spec, analysed, model, file)
+        moves, ignored = plan(spec, analysed, model, file.shapes)
+        model.published = Published(folder, config.read_text("utf-8"), file.shapes, file.kinds)
         model.to_empty(device=target)
         _copy(moves, model, file, spec)
         model.rebuild = replace(model.rebuild, device=str(target))  # type: ignore[type-var]
@@ -111,21 +122,23 @@ def _spec(
 # --- what goes where --------------------------------------------------------------------------------------------------
 
 
-def plan(spec: Spec, analysed: graph.Model, model: Model, file: PublishedWeights) -> tuple[list[Move], list[str]]:
-    """Every tensor's move, and the names that `ignore:` leaves out. Raises `SpecError` unless tensors and weights fit
-    each other completely."""
+def plan(
+    spec: Spec, analysed: graph.Model, model: Model, tensors: Mapping[str, tuple[int, ...]]
+) -> tuple[list[Move], list[str]]:
+    """Every tensor's move, and the names that `ignore:` leaves out; `tensors` are the file's shapes by name. Raises
+    `SpecError` unless tensors and weights fit each other completely."""
     assert spec.huggingface is not None  # a spec made of a config.json has the section
     shapes = {name: tuple(part.tensor.shape) for name, part in canonical_parameters(model).items()}
     mapper = Mapper(spec.huggingface, spec.vars, shapes, dict(ties(analysed.root, "")))
     problems = Problems(spec, mapper)
     moves, ignored = [], []
-    for name in file.files:
+    for name in tensors:
         move = None if mapper.ignores(name) else mapper.move(name)
         if mapper.ignores(name):
             ignored.append(name)
         elif move is None:
             problems.no_rule(name)
-        elif problems.fits(move, file.shapes[name], shapes):
+        elif problems.fits(move, tensors[name], shapes):
             moves.append(move)
     problems.missing(moves, shapes)
     problems.raise_all()

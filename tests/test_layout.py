@@ -219,6 +219,7 @@ def test_public_names() -> None:
         "build",
         "check",
         "draw",
+        "export",
         "from_huggingface",
         "load",
         "quantize",
