@@ -157,7 +157,7 @@ def test_models_that_memory_cannot_hold_are_refused() -> None:
 
 def test_block_types_without_a_module_say_so() -> None:
     with pytest.raises(blockgraph.SpecError, match="not-built"):
-        blockgraph.build(nodes("m: {type: attention, heads: 4, sparse: {block: 2}}"))
+        blockgraph.build(nodes("m: {type: embedding, in: tokens, width: 4, pretrained: glove.txt}"))
 
 
 DEEPSEEK = nodes(
