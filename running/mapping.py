@@ -91,7 +91,7 @@ class Mapper:
         aliases: Mapping[str, str],
     ) -> None:
         self.rules = rules_of(huggingface, variables)
-        self.prefix = huggingface.prefix or ""
+        self.prefixes = huggingface.prefix
         self.ignored = huggingface.ignore
         self.weights, self.aliases = weights, aliases
 
@@ -100,7 +100,8 @@ class Mapper:
         return any(fnmatchcase(each, pattern) for pattern in self.ignored for each in (name, self._short(name)))
 
     def _short(self, name: str) -> str:
-        return name.removeprefix(self.prefix)
+        """The name without the first of the prefixes that it has."""
+        return next((name.removeprefix(each) for each in self.prefixes if name.startswith(each)), name)
 
     def move(self, name: str) -> Move | None:
         """Where a tensor goes; None where no rule is for it. Targets need not exist (see `weight`)."""

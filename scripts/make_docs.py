@@ -14,6 +14,7 @@ from blockgraph.builder.compare import compare  # noqa: E402
 from blockgraph.builder.graph import Model  # noqa: E402
 from blockgraph.cli.blocks import port_text  # noqa: E402
 from blockgraph.cli.reference import option_rows  # noqa: E402
+from blockgraph.specs.architectures import table  # noqa: E402
 from blockgraph.specs.builtin import BUILTIN  # noqa: E402
 from blockgraph.specs.codes import CODES  # noqa: E402
 from blockgraph.specs.diagnostics import Diagnostics  # noqa: E402
@@ -94,6 +95,15 @@ def errors_page() -> str:
     return "\n".join(parts)
 
 
+def published_page() -> str:
+    """The page on published models, its table of classes between two marks."""
+    before, _, rest = (ROOT / "docs/published.md").read_text("utf-8").partition("<!-- classes -->\n")
+    after = rest.partition("<!-- /classes -->\n")[2]
+    rows = [f"| `{kind}` | `{head}` | `{preset}` |" for kind, head, preset in table()]
+    head = ["| `model_type` | class in `architectures` | preset |", "|---|---|---|"]
+    return "\n".join([before + "<!-- classes -->", *head, *rows, "<!-- /classes -->", ""]) + after
+
+
 def gallery_page() -> str:
     """All presets with their pictures."""
     intro = "What is shipped. Every command takes these names for a file; `blockgraph new NAME` starts yours from one."
@@ -122,7 +132,12 @@ def analysed(preset: str) -> Model:
 
 def pages() -> dict[Path, bytes]:
     """The generated text pages; the same on every machine."""
-    texts = {"blocks": blocks_page(), "errors": errors_page(), "gallery": gallery_page()}
+    texts = {
+        "blocks": blocks_page(),
+        "errors": errors_page(),
+        "gallery": gallery_page(),
+        "published": published_page(),
+    }
     return {ROOT / f"docs/{name}.md": text.encode() for name, text in texts.items()}
 
 

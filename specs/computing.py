@@ -178,9 +178,19 @@ def _attribute(node: ast.Attribute, scope: Scope) -> Any:
         return _member(found, node.attr)
     if isinstance(found, Selectable):
         return found.member(node.attr)
+    if found is None and _is_lenient(node, scope):
+        return None
     raise OperandError(
         f"{kind(found)} has no '{node.attr}'", "test for null first: '… if … else null'" if found is None else None
     )
+
+
+def _is_lenient(node: ast.Attribute, scope: Scope) -> bool:
+    """Whether a path begins at a mapping whose missing keys are null: then they are so at any depth."""
+    start: ast.AST = node
+    while isinstance(start, ast.Attribute):
+        start = start.value
+    return isinstance(start, ast.Name) and isinstance(scope.get(start.id), Lenient)
 
 
 def _member(found: Mapping[str, Any], name: Any) -> Any:

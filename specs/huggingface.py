@@ -39,6 +39,21 @@ class TensorRule(Model):
 ShortRule: TypeAlias = Annotated[TensorRule, BeforeValidator(_long)]
 
 
+class Refusal(Model):
+    """A config.json that asks for `what` the spec does not have. `if`: expressions over `config`, one of which holds;
+    without them, the key under which this stands is there and neither false, 0 nor empty."""
+
+    when: AnyTexts = Field(default=(), alias="if")
+    what: Text
+
+
+def _asked(value: Any) -> Any:
+    return value if isinstance(value, dict) else {"what": value}
+
+
+ShortRefusal: TypeAlias = Annotated[Refusal, BeforeValidator(_asked)]
+
+
 def _config_value(value: Any) -> Any:
     """A path in config.json, an expression, a constant, a list (the first that is not null), or a mapping of parts."""
     todo = [value]
@@ -54,13 +69,19 @@ def _config_value(value: Any) -> Any:
 
 
 class HuggingFace(Model):
-    """The `huggingface:` section, values raw: expressions over `config`, `tensors` and earlier vars stay text."""
+    """The `huggingface:` section, values raw: expressions over `config`, `tensors` and earlier vars stay text.
+
+    `architectures` are the classes of the reference library that the file itself draws; each with its own outputs,
+    {their name: our node}, where they are not those of `outputs`. `refuse` is by the key of config.json that asks.
+    """
 
     model_type: Texts | None = None
+    architectures: dict[str, dict[str, Text] | None] = Field(default_factory=dict)
+    refuse: dict[str, ShortRefusal] = Field(default_factory=dict)
     vars: dict[str, Annotated[Any, BeforeValidator(_config_value)]] = Field(default_factory=dict)
     inputs: dict[str, Annotated[InputRule, BeforeValidator(_long)]] = Field(default_factory=dict)
     outputs: dict[str, Text] = Field(default_factory=dict)
-    prefix: Text | None = None
+    prefix: AnyTexts = ()
     tensors: dict[str, ShortRule] = Field(default_factory=dict)
     ignore: AnyTexts = ()
 

@@ -65,7 +65,7 @@ def _policy(path: Path) -> _Policy:
     if path in {(), ("blocks",), ("defaults",), ("huggingface",)} or (len(path) == 2 and path[0] == "blocks"):
         return _Policy(removes=True)
     if is_tensors(path) or (
-        path and path[-1] in {"inputs", "outputs"} and (_section(path) or path[0] == "huggingface")
+        path and path[-1] in {"inputs", "outputs", "refuse"} and (_section(path) or path[0] == "huggingface")
     ):
         return _Policy(removes=True)
     return _Policy()

@@ -1,28 +1,28 @@
 """A published model's config.json as a spec: a shipped preset with the config's values for its vars. No weights.
 
 The preset is the one whose `huggingface:` section itself names config.json's `model_type` (the first by name, where
-several do; presets that only inherit the section come into play by `architectures`, see `architectures.HEADS`).
+several do) and the class in `architectures`, where there is one (see `architectures.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from blockgraph.specs import presets
-from blockgraph.specs.architectures import ALL, HEADS, LIMITS, Limit
+from blockgraph.specs.architectures import Outputs, heads, known_types, preset_for
 from blockgraph.specs.builtin import BUILTIN
 from blockgraph.specs.diagnostics import Diagnostics
 from blockgraph.specs.expressions import ExpressionError, Lenient, is_expression, parse
 from blockgraph.specs.extends import Resolver
-from blockgraph.specs.huggingface import HuggingFace
+from blockgraph.specs.heads import with_outputs
+from blockgraph.specs.huggingface import HuggingFace, Refusal
 from blockgraph.specs.json_tree import as_tree, read_json
 from blockgraph.specs.places import Source, Span
 from blockgraph.specs.plugins import load_plugins
 from blockgraph.specs.problems import from_expression, shown
-from blockgraph.specs.reader import read, read_file
+from blockgraph.specs.reader import read_file
 from blockgraph.specs.reading import Reading
 from blockgraph.specs.sections import read_huggingface, read_vars
 from blockgraph.specs.sets import apply_sets
@@ -34,6 +34,10 @@ from blockgraph.specs.tree import Mapping as MappingTree
 Steps = tuple[str | int, ...]
 
 LEFT_OUT = ("train",)  # it teaches the preset, with data and weights that lie beside nobody's config.json
+ALWAYS = {  # what no preset has, by the key of config.json
+    "auto_map": Refusal(what="code that the model brings with it"),
+    "pruned_heads": Refusal(what="layers from which single heads were cut"),
+}
 
 
 def is_config(path: str | Path) -> bool:
@@ -126,30 +130,8 @@ def _at(config: Any, steps: Sequence[str]) -> Any:
 # --- presets ----------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
-def model_types(preset: str) -> tuple[str, ...]:
-    """The model types that a preset's own `huggingface:` section names, not those that it inherits."""
-    text = presets.text(preset)
-    if "model_type:" not in text:
-        return ()
-    tree = read(Source(f"presets/{preset}.yaml", text), Diagnostics())
-    found = find(tree, ("huggingface", "model_type")) if tree else None
-    value = plain(found) if found else ()
-    return (value,) if isinstance(value, str) else tuple(value or ())
-
-
-def known_types() -> list[str]:
-    """All model types that shipped presets know, sorted."""
-    return sorted({model_type for name in presets.names() for model_type in model_types(name)})
-
-
-def preset_for(model_type: str) -> str | None:
-    """The shipped preset that reads models of this type: of those that name it themselves, the first by name."""
-    return next((name for name in presets.names() if model_type in model_types(name)), None)
-
-
-def _preset_of(config: MappingTree, diagnostics: Diagnostics) -> str | None:
-    """The preset for a config.json: by `architectures` where it names its class, else by `model_type`."""
+def _choice(config: MappingTree, diagnostics: Diagnostics) -> tuple[str, Outputs | None] | None:
+    """The preset for a config.json and the outputs of its class, by `architectures` where it names one."""
     found = find(config, ("model_type",))
     model_type = found.value if isinstance(found, Scalar) else None
     if not isinstance(model_type, str):
@@ -167,17 +149,19 @@ def _preset_of(config: MappingTree, diagnostics: Diagnostics) -> str | None:
     return _by_class(config, model_type, preset, diagnostics)
 
 
-def _by_class(config: MappingTree, model_type: str, preset: str, diagnostics: Diagnostics) -> str | None:
+def _by_class(
+    config: MappingTree, model_type: str, preset: str, diagnostics: Diagnostics
+) -> tuple[str, Outputs | None] | None:
     """The preset for the class in `architectures`: the same body carries different heads."""
     path: Steps = ("architectures", 0)
     found = find(config, path)
     if found is None:
-        return preset
+        return preset, None
     name = found.value if isinstance(found, Scalar) else None
-    heads = HEADS.get(model_type, {})
-    if name in heads:
-        return heads[str(name)]
-    help = f"of this type there is {', '.join(heads)}; `extends: {preset}` and its own head make a spec of it"
+    known = heads(model_type)
+    if name in known:
+        return known[str(name)]
+    help = f"of this type there is {', '.join(known)}; `extends: {preset}` and its own head make a spec of it"
     diagnostics.error("unknown-model", f"no preset draws {shown(name)}", locate(config, path), help=help)
     return None
 
@@ -208,12 +192,14 @@ def spec_of_config(
     path = Path(path)
     source = read_file(path, diagnostics)
     config = read_json(source, diagnostics) if source else None
-    preset = _preset_of(config, diagnostics) if config else None
-    if config is None or preset is None:
+    choice = _choice(config, diagnostics) if config else None
+    if config is None or choice is None:
         return None
+    preset, outputs = choice
     resolver = Resolver(Path(), diagnostics)
     base = resolver.resolve(Source(f"presets/{preset}.yaml", presets.text(preset)), None)
     tree = _Configuring(preset, base, config, diagnostics, tensors).tree(path) if base else None
+    tree = with_outputs(tree, outputs) if tree else None
     if tree is None or diagnostics.has_errors:
         return None
     types = {**BUILTIN, **load_plugins(plugins, diagnostics)}
@@ -243,8 +229,9 @@ class _Configuring:
     def tree(self, path: Path) -> MappingTree | None:
         """The preset with the config's values, named after its folder; None where the config is refused."""
         model_type = str(self.data["model_type"])
-        for limit in (*ALL, *LIMITS.get(model_type, ())):
-            self._check_limit(limit)
+        refusals = {**ALWAYS, **(self.huggingface.refuse if self.huggingface else {})}
+        for key, refusal in refusals.items():
+            self._check(key, refusal)
         if self.huggingface is None or self.diagnostics.has_errors:
             return None
         values, errors = _values(self.huggingface, self.data, self.tensors)
@@ -255,14 +242,15 @@ class _Configuring:
         entries |= {name: self._text(name, text) for name, text in self._names(path, model_type).items()}
         return MappingTree({name: entry for name, entry in entries.items() if name not in LEFT_OUT}, self.base.span)
 
-    def _check_limit(self, limit: Limit) -> None:
+    def _check(self, key: str, refusal: Refusal) -> None:
+        """A config.json that asks for what the preset does not have is refused, at the key that asks."""
         try:
-            holds = parse(limit.when).evaluate({"config": Lenient(self.data)})
+            scope = {"config": Lenient(self.data)}
+            asks = any(parse(each).evaluate(scope) for each in refusal.when or (f"=config.{key}",))
         except ExpressionError:
-            holds = True  # it is not even of the kind that it should be
-        if holds:
-            key = next((key for key in limit.keys if self.data.get(key) is not None), limit.keys[0])
-            message = f"'{key}' asks for {limit.what}, which the preset {self.preset} does not have"
+            asks = True  # it is not even of the kind that it should be
+        if asks:
+            message = f"'{key}' asks for {refusal.what}, which the preset {self.preset} does not have"
             help = f"a spec that extends {self.preset} can add it; drawn from this alone it would be wrong"
             self.diagnostics.error("unsupported-model", message, locate(self.config, (key,)), help=help)
 
@@ -280,13 +268,13 @@ class _Configuring:
         found = self.base.entries.get("vars")
         written = dict(found.value.entries) if found and isinstance(found.value, MappingTree) else {}
         for name, value in values.items():
-            self._check(name, value)
+            self._check_kind(name, value)
             key = written[name].key if name in written else Scalar(name, name, "", self._place(name))
             written[name] = Entry(key, as_tree(value, self._place(name)))
         key = found.key if found else Scalar("vars", "vars", "", self.base.span)
         return {"vars": Entry(key, MappingTree(written, self.base.span))}
 
-    def _check(self, name: str, value: Any) -> None:
+    def _check_kind(self, name: str, value: Any) -> None:
         """A value must be of the kind that the var has in the preset; null only where its section says so."""
         own = self.own.get(name)
         parts = self._parts(name)

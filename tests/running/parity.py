@@ -81,6 +81,21 @@ _GRANITE = {
 
 _DISTIL = {"dim": 24, "n_heads": 4, "hidden_dim": 36, "n_layers": 2, "max_position_embeddings": 64}
 
+BODIES = {  # the classes without a head: of which case
+    "gpt2": "GPT2Model", "llama": "LlamaModel", "mistral": "MistralModel", "qwen2": "Qwen2Model", "qwen3": "Qwen3Model",
+    "phi": "PhiModel", "phi3": "Phi3Model", "olmo2": "Olmo2Model", "gemma": "GemmaModel", "gemma2": "Gemma2Model",
+    "gemma3": "Gemma3TextModel", "falcon": "FalconModel", "bloom": "BloomModel", "gpt-neo": "GPTNeoModel",
+    "pythia": "GPTNeoXModel", "gpt-j": "GPTJModel", "granite": "GraniteModel", "modernbert": "ModernBertModel",
+    "distilbert": "DistilBertModel", "t5": "T5Model", "mt5": "MT5Model", "t5-other": "T5EncoderModel",
+    "marian": "MarianModel", "opt": "OPTModel", "mt5-encoder": "MT5EncoderModel",
+}  # fmt: skip
+
+
+def _body(name: str) -> tuple[str, str, dict[str, Any]]:
+    config, _, values = CASES[name.removesuffix("-encoder")]
+    return config, BODIES[name], values
+
+
 # name: the class of the config, the class of the model, what the config says
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gpt2": ("GPT2Config", "GPT2LMHeadModel", _GPT2),
@@ -216,6 +231,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         _FALCON | {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True},
     ),
 }  # fmt: skip
+CASES |= {f"{name}-body": _body(name) for name in BODIES}
 
 
 def save(name: str, folder: Path, **options: Any) -> Any:
@@ -260,7 +276,7 @@ def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None
         for row, count in ((1, 2), (2, length - 3)) if pads != "full" else ():
             mask[row, slice(0, count) if pads == "left" else slice(length - count, length)] = 0
         given = {"input_ids": tokens.where(mask.bool(), torch.tensor(PAD)), "attention_mask": mask}
-        if two:
+        if two and not CASES[name][1].endswith("EncoderModel"):
             return pads, given | {"decoder_input_ids": ids(length - 2)}, None
         return pads, given, mask.bool()
 

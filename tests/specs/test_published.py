@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from blockgraph.builder.analyse import analyse
 from blockgraph.specs import presets
-from blockgraph.specs.architectures import HEADS, LIMITS
+from blockgraph.specs.architectures import heads, known_types, model_types, preset_for, table
 from blockgraph.specs.diagnostics import Diagnostics
 from blockgraph.specs.expressions import ExpressionError
 from blockgraph.specs.huggingface import HuggingFace
 from blockgraph.specs.load import load_spec, load_text
-from blockgraph.specs.published import is_config, known_types, model_types, preset_for, vars_of_config
+from blockgraph.specs.published import is_config, vars_of_config
 from blockgraph.specs.render import render_text
 from blockgraph.specs.show import show
 from blockgraph.specs.spec import Spec
@@ -37,6 +37,9 @@ LLAMA = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 48, "num_attention_heads": 6,
     "num_hidden_layers": 4, "intermediate_size": 80, "vocab_size": 96, "max_position_embeddings": 64,
     "num_key_value_heads": 2,
+}  # fmt: skip
+T5 = {
+    "model_type": "t5", "d_model": 48, "d_kv": 16, "d_ff": 80, "num_layers": 2, "num_heads": 3, "vocab_size": 96,
 }  # fmt: skip
 
 
@@ -113,13 +116,24 @@ def test_presets_are_found_by_the_model_types_that_they_name_themselves() -> Non
 
 
 def test_every_known_type_has_a_class_and_every_class_a_preset() -> None:
-    assert set(HEADS) == set(known_types()) and set(LIMITS) <= set(HEADS)
-    for model_type, heads in HEADS.items():
-        assert preset_for(model_type) in heads.values()
-        for preset in heads.values():
+    assert {kind for kind, _, _ in table()} == set(known_types())
+    for model_type in known_types():
+        assert preset_for(model_type) in {preset for preset, _ in heads(model_type).values()}
+        for preset, outputs in heads(model_type).values():
             spec = load_spec(preset, Diagnostics())
             assert spec is not None and spec.huggingface is not None
             assert model_type in spec.huggingface.model_type
+            assert set(outputs.values()) <= set(spec.root.nodes) if outputs else True
+
+
+def test_a_class_without_the_head_has_its_own_outputs(tmp_path: Path) -> None:
+    body = spec_of(tmp_path, GPT2 | {"architectures": ["GPT2Model"]})
+    assert list(body.root.nodes)[-1] == "norm" and list(body.root.outputs) == ["last_hidden_state"]
+    encoder = spec_of(tmp_path, T5 | {"architectures": ["T5EncoderModel"]})
+    assert list(encoder.root.inputs) == ["src"] and encoder.huggingface is not None
+    assert set(encoder.huggingface.inputs) == {"input_ids", "attention_mask"}
+    whole = spec_of(tmp_path, T5 | {"architectures": ["T5ForConditionalGeneration"]})
+    assert list(whole.root.outputs) == ["logits", "encoder_last_hidden_state"]
 
 
 @pytest.mark.parametrize("path", ["config.json", "a/b.JSON", Path("x/config.json")])
@@ -189,15 +203,15 @@ def test_what_is_shown_is_a_spec_of_its_own(tmp_path: Path, config: dict[str, An
 
 
 def test_heads_choose_the_preset(tmp_path: Path) -> None:
-    heads = {head: spec_of(tmp_path, BERT | {"architectures": [head]}) for head in HEADS["bert"]}
-    assert list(heads["BertForMaskedLM"].root.nodes)[-1] == "logits"
-    assert heads["BertModel"].root.outputs != heads["BertForSequenceClassification"].root.outputs
+    found = {head: spec_of(tmp_path, BERT | {"architectures": [head]}) for head in heads("bert")}
+    assert list(found["BertForMaskedLM"].root.nodes)[-1] == "logits"
+    assert found["BertModel"].root.outputs != found["BertForSequenceClassification"].root.outputs
     labels = {str(n): str(n) for n in range(5)}
     config = BERT | {"architectures": ["BertForSequenceClassification"], "id2label": labels, "classifier_dropout": 0.3}
     assert spec_of(tmp_path, config).vars["classes"] == 5
     assert spec_of(tmp_path, config).vars["head_p"] == 0.3
     without = spec_of(tmp_path, {key: value for key, value in BERT.items() if key != "architectures"})
-    assert list(without.root.nodes) == list(heads["BertForMaskedLM"].root.nodes)
+    assert list(without.root.nodes) == list(found["BertForMaskedLM"].root.nodes)
 
 
 def test_old_names_of_rope_scaling(tmp_path: Path) -> None:
@@ -231,8 +245,8 @@ WINDOWS = [
 
 @pytest.mark.parametrize(("config", "windows"), WINDOWS)
 def test_windows_layer_by_layer(tmp_path: Path, config: dict[str, Any], windows: list[int | None]) -> None:
-    heads = {"architectures": list(HEADS[config["model_type"]])}
-    spec = spec_of(tmp_path, LLAMA | heads | config)
+    head = next(head for head, (_, outputs) in heads(config["model_type"]).items() if outputs is None)
+    spec = spec_of(tmp_path, LLAMA | {"architectures": [head]} | config)
     kinds = spec.vars["kinds"]
     found = [spec.vars["window"] if kinds is None or kinds[n] == "sliding_attention" else None for n in range(4)]
     assert found == windows
