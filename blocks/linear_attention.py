@@ -48,12 +48,10 @@ def orthogonal_features(features: int, width: int) -> Tensor:
     """Random directions [features, width], orthogonal in groups of `width`, as long as normal vectors are (Choromanski
     et al. 2021, §2.4); the same at every call."""
     random = torch.Generator().manual_seed(0)
-    groups = [
-        torch.linalg.qr(torch.randn(width, width, generator=random, device="cpu"))[0].t()
-        for _ in range(-(-features // width))
-    ]
+    q, r = torch.linalg.qr(torch.randn(-(-features // width), width, width, generator=random, device="cpu"))
+    q = q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)  # else some directions are likelier than others
     lengths = torch.randn(features, width, generator=random, device="cpu").norm(dim=1, keepdim=True)
-    return torch.cat(groups)[:features] * lengths
+    return q.transpose(-2, -1).flatten(0, 1)[:features] * lengths
 
 
 class LinearAttention(CanonicalWeights, DerivedBuffers):

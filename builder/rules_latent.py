@@ -8,6 +8,7 @@ from blockgraph.builder.rules import Construct, Inputs, RuleError, Rules
 from blockgraph.builder.rules_attention import check_heads, check_rope, rope_arguments
 from blockgraph.builder.rules_basic import Weights, linear_weights
 from blockgraph.builder.rules_checks import rows, want_dtype, want_features, want_floats, without_defaults
+from blockgraph.builder.rules_sparse import window_pairs
 from blockgraph.builder.shapes import Value
 from blockgraph.specs.options import LatentAttentionOptions, LocalGlobalAttentionOptions
 
@@ -106,9 +107,13 @@ class LocalGlobalAttentionRules(Rules[LocalGlobalAttentionOptions]):
         return found
 
     def flops(self, o: LocalGlobalAttentionOptions, i: Inputs) -> int:
-        """Seven projections and two rounds of scores; without global tokens four and one. The module masks all scores:
-        how many positions are global is known at run time only, so it does not skip what lies outside the windows."""
+        """Short texts: seven projections and two rounds of all scores; without global tokens four and one. Long texts:
+        four projections and the scores of the windows. What global positions add there, two projections and
+        4 · length · width for each, is known at run time only and not counted."""
         width, length = i["x"].width, int(i["x"].shape[1])
+        pairs = window_pairs(length, o.window)
+        if pairs < length * length:
+            return 8 * rows(i["x"]) * width * width + 4 * int(i["x"].shape[0]) * pairs * width
         rounds = 2 if "global_tokens" in i else 1
         return rows(i["x"]) * width * ((1 + 3 * rounds) * 2 * width + rounds * 4 * length)
 
