@@ -15,7 +15,7 @@ from blockgraph.blocks.sparse import WindowPattern
 class LocalGlobalAttention(CanonicalWeights):
     """Attention within abs(i - j) ≤ window / 2, and to and from global positions (Beltagy et al. 2020, §3.1).
 
-    x [B, T, width] → the same. `global_tokens` bool [B, T]: every position sees these too, and these see every position
+    x [B, T, width] → the same. `global_tokens` bool [B, T], or 0 and 1: every position sees these too, and these see every position
     by projections of their own, `query_global`, `key_global` and `value_global`. All seven projections have a bias;
     weights start Xavier-uniform, biases zero. Scores are scaled by (width / heads)^-0.5.
 
@@ -50,7 +50,8 @@ class LocalGlobalAttention(CanonicalWeights):
             nn.init.zeros_(part.tensor) if path.endswith("bias") else nn.init.xavier_uniform_(part.tensor)
 
     def forward(self, x: Tensor, global_tokens: Tensor | None = None, *, mask: Tensor | None = None) -> Tensor:
-        out = self._near(x, global_tokens, mask) if self._pays(x, global_tokens) else self._all(x, global_tokens, mask)
+        flags = None if global_tokens is None else global_tokens.bool()
+        out = self._near(x, flags, mask) if self._pays(x, flags) else self._all(x, flags, mask)
         return F.linear(out, self.out_weight, self.out_bias)
 
     def _pays(self, x: Tensor, flags: Tensor | None) -> bool:

@@ -75,7 +75,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 class LocalGlobalAttentionRules(Rules[LocalGlobalAttentionOptions]):
-    """x [B, T, W], global_tokens bool [B, T] (true: sees all, is seen by all) → [B, T, W]."""
+    """x [B, T, W], global_tokens bool or ids [B, T] (true, not 0: sees all, is seen by all) → [B, T, W]."""
 
     reads_mask = "x"
 
@@ -88,7 +88,9 @@ class LocalGlobalAttentionRules(Rules[LocalGlobalAttentionOptions]):
             message = f"window is cut in two halves, but {o.window} is odd"
             raise RuleError("bad-option", message, option="window")
         if "global_tokens" in i:
-            flags = want_dtype(i["global_tokens"], "local_global_attention's global_tokens", "global_tokens", "bool")
+            flags = i["global_tokens"]
+            if flags.dtype != "int":  # ids: all but 0 are global
+                want_dtype(flags, "local_global_attention's global_tokens", "global_tokens", "bool")
             if flags.shape != x.shape[:2]:
                 wanted = f"[{x.shape[0]}, {x.shape[1]}]"
                 raise RuleError("shape", f"global_tokens must be {wanted}, but they are {flags}", port="global_tokens")

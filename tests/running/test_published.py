@@ -120,6 +120,8 @@ MUTATIONS: list[tuple[str, tuple[str, ...], Callable[[nn.Module], None] | None]]
     ("marian", (), dropped("logits.bias")),
     ("t5", ("vars.max_distance=40",), None),
     ("gemma2", ("vars.score_cap=2.1",), None),
+    ("bigbird", ("vars.pattern={type: bigbird, block: 4, random: 1}",), None),
+    ("longformer", ("vars.windows=[6, 10]",), None),
 ]
 
 
