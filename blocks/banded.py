@@ -15,8 +15,8 @@ from torch import Tensor
 from blockgraph.blocks.elementwise import drop
 from blockgraph.blocks.sparse import SparsePattern, StridedPattern
 
+# q [·, H, Q, D], k and v [·, G, K, D], visible bool and bias float, broadcasting to [·, H, Q, K] → [·, H, Q, D]
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
-"""(q [·, H, Q, D], k and v [·, G, K, D], visible bool, bias float, both broadcasting to [·, H, Q, K]) → [·, H, Q, D]."""
 
 
 class KeyBlocks:
@@ -47,20 +47,20 @@ class KeyBlocks:
         if missing:
             x = F.pad(x, (0, 0) * (x.dim() - 2) + (0, missing))
         if self.pattern.fold > 1:
-            x = x.unflatten(1, (-1, self.pattern.fold)).transpose(1, 2).flatten(1, 2)
-        return x.unflatten(1, self.places.shape)
+            x = torch.unflatten(x, 1, (-1, self.pattern.fold)).transpose(1, 2).flatten(1, 2)
+        return torch.unflatten(x, 1, self.places.shape)
 
     def join(self, x: Tensor) -> Tensor:
         """[B, N, S, …] → [B, T, …]: the way back."""
         x = x.flatten(1, 2)
         if self.pattern.fold > 1:
-            x = x.unflatten(1, (self.pattern.fold, -1)).transpose(1, 2).flatten(1, 2)
+            x = torch.unflatten(x, 1, (self.pattern.fold, -1)).transpose(1, 2).flatten(1, 2)
         return x[:, : self.length]
 
     def read(self, x: Tensor) -> Tensor:
         """[B, T, …] → [B, N, M, …]: what each block reads."""
         found = self.cut(x).index_select(1, self.table.flatten())
-        return found.unflatten(1, self.table.shape).flatten(2, 3)
+        return torch.unflatten(found, 1, self.table.shape).flatten(2, 3)
 
     def visible(self) -> Tensor:
         """Bool [N, S, M]: which of the keys that it reads a query sees; those that are `extra` stand elsewhere."""
@@ -144,7 +144,7 @@ def attend_blocks(
     queries = blocks.cut(q.transpose(1, 2)).flatten(0, 1).transpose(1, 2)  # [B·N, H, S, D]
     keys, values = (part.flatten(0, 1).transpose(1, 2) for part in (keys, values))
     out = attend(queries, keys, values, visible, bias).transpose(1, 2)  # [B·N, S, H, D]
-    return blocks.join(out.unflatten(0, (batch, count))).transpose(1, 2)
+    return blocks.join(torch.unflatten(out, 0, (batch, count))).transpose(1, 2)
 
 
 def attend_strided(

@@ -42,19 +42,17 @@ class FlexKernel:
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, *, scale: float, real: Tensor | None = None) -> Tensor:
         """q [B, H, T, D], k and v [B, G, T, D] → [B, H, T, D]; `real` bool [B, T], true = a real token."""
         length, pattern = q.shape[2], self.pattern
-        biased = pattern.bias(torch.zeros((), dtype=torch.long), torch.zeros((), dtype=torch.long), length) is not None
 
         def score(value: Tensor, batch: Tensor, head: Tensor, i: Tensor, j: Tensor) -> Tensor:
-            if biased:
-                value = value + pattern.bias(i, j, length)
+            more = pattern.bias(i, j, length)
+            value = value if more is None else value + more
             return value if real is None else torch.where(real[batch, j], value, -float("inf"))
 
-        changed = score if biased or real is not None else None
         out: Tensor = self._kernel(q.device)(
             q,
             k,
             v,
-            score_mod=changed,
+            score_mod=score if pattern.biased or real is not None else None,
             block_mask=self.mask(length, q.device),
             scale=scale,
             enable_gqa=q.shape[1] != k.shape[1],

@@ -1,6 +1,6 @@
 """Attention without a softmax: features of queries and keys whose products are the weights, so keys add up first.
 
-Axes: B batch, T positions, H heads, D features of a head, F mapped features of a head, N chunks, C positions of a chunk.
+Axes: B batch, T positions, H heads, D features of a head, F mapped features, N chunks, C positions of a chunk.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def orthogonal_features(features: int, width: int) -> Tensor:
     q, r = torch.linalg.qr(torch.randn(-(-features // width), width, width, generator=random, device="cpu"))
     q = q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)  # else some directions are likelier than others
     lengths = torch.randn(features, width, generator=random, device="cpu").norm(dim=1, keepdim=True)
-    return q.transpose(-2, -1).flatten(0, 1)[:features] * lengths
+    found: Tensor = q.transpose(-2, -1).flatten(0, 1)[:features] * lengths
+    return found
 
 
 class LinearAttention(CanonicalWeights, DerivedBuffers):
@@ -123,7 +124,7 @@ class LinearAttention(CanonicalWeights, DerivedBuffers):
         return SumCache(batch, self.heads, self.features, self.head_dim + 1, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, cache: SumCache | None = None) -> Tensor:
-        qkv = F.linear(x, self.qkv_weight, self.qkv_bias).unflatten(-1, (3, self.heads, self.head_dim))
+        qkv = torch.unflatten(F.linear(x, self.qkv_weight, self.qkv_bias), -1, (3, self.heads, self.head_dim))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, H, T, D]
         q, k = self.mapped(q, keys=False), self.mapped(k, keys=True)
         if mask is not None:
@@ -147,14 +148,22 @@ class LinearAttention(CanonicalWeights, DerivedBuffers):
         exponent = x @ self.directions.to(x.dtype).t() - x.square().sum(-1, keepdim=True) / 2
         if not keys:  # a query's own factor falls out of the quotient
             exponent = exponent - exponent.amax(-1, keepdim=True).detach()
-        return torch.exp(exponent) * self.features**-0.5
+        found: Tensor = torch.exp(exponent) * self.features**-0.5
+        return found
 
     def _causal(self, q: Tensor, k: Tensor, v: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
         """The sum after the last position [B, H, F, D + 1], and Σ over j ≤ i [B, H, T, D + 1]."""
         length = q.shape[2]
+        if (
+            torch.compiler.is_exporting()
+        ):  # an exported graph serves all lengths: they are one chunk, and cost its square
+            sums = k.transpose(-2, -1) @ v
+            out = (q @ k.transpose(-2, -1)).tril() @ v
+            return (sums, out) if before is None else (sums + before, out + q @ before)
         chunk = min(CHUNK, length)
-        missing = -length % chunk
-        q, k, v = (F.pad(x, (0, 0, 0, missing)).unflatten(2, (-1, chunk)) for x in (q, k, v))  # [B, H, N, C, ·]
+        count = (length + chunk - 1) // chunk
+        q, k, v = (F.pad(x, (0, 0, 0, count * chunk - length)) for x in (q, k, v))
+        q, k, v = (x.reshape(*x.shape[:2], count, chunk, x.shape[3]) for x in (q, k, v))  # [B, H, N, C, ·]
         sums = (k.transpose(-2, -1) @ v).cumsum(2)  # [B, H, N, F, D + 1], each with its own chunk
         if before is not None:
             sums = sums + before.unsqueeze(2)

@@ -61,12 +61,12 @@ class LinformerAttention(CanonicalWeights):
     def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
         if x.shape[1] > self.length:
             raise ValueError(f"linformer_attention has {self.length} positions, and the text has {x.shape[1]}")
-        qkv = F.linear(x, self.qkv_weight, self.qkv_bias).unflatten(-1, (3, self.heads, -1))
+        qkv = torch.unflatten(F.linear(x, self.qkv_weight, self.qkv_bias), -1, (3, self.heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, H, T, D]
         if mask is not None:
             real = mask[:, None, :, None]
             k, v = k.where(real, 0), v.where(real, 0)
-        maps = self.positions_weight[:, : x.shape[1]].unflatten(0, (-1, self.rank))  # [matrices, R, T]
+        maps = torch.unflatten(self.positions_weight.narrow(1, 0, x.shape[1]), 0, (-1, self.rank))  # [matrices, R, T]
         to_keys, to_values = (maps, maps) if self.share == "key_value" else maps.chunk(2)
         out = self._attend(q, to_keys @ k, to_values @ v)  # keys and values [B, H, R, D]
         return F.linear(out.transpose(1, 2).flatten(2), self.out_weight, self.out_bias)

@@ -15,9 +15,9 @@ from blockgraph.blocks.sparse import WindowPattern
 class LocalGlobalAttention(CanonicalWeights):
     """Attention within abs(i - j) ≤ window / 2, and to and from global positions (Beltagy et al. 2020, §3.1).
 
-    x [B, T, width] → the same. `global_tokens` bool [B, T], or 0 and 1: every position sees these too, and these see every position
-    by projections of their own, `query_global`, `key_global` and `value_global`. All seven projections have a bias;
-    weights start Xavier-uniform, biases zero. Scores are scaled by (width / heads)^-0.5.
+    x [B, T, width] → the same. `global_tokens` bool [B, T], or 0 and 1: every position sees these too,
+    and these see every position by projections of their own, `query_global`, `key_global` and `value_global`. All seven
+    projections have a bias; weights start Xavier-uniform, biases zero. Scores are scaled by (width / heads)^-0.5.
 
     `mask` bool [B, T], true = a real token. A query that sees no key gives zeros.
 
@@ -55,8 +55,8 @@ class LocalGlobalAttention(CanonicalWeights):
         return F.linear(out, self.out_weight, self.out_bias)
 
     def _pays(self, x: Tensor, flags: Tensor | None) -> bool:
-        """Whether the text is long enough for blocks; how many positions are global is not known to a compiled graph."""
-        if x.shape[1] < 256 or torch.compiler.is_exporting():
+        """Whether the text is long enough for blocks. A compiled graph does not know how many positions are global."""
+        if torch.compiler.is_exporting() or x.shape[1] < 256:
             return False
         return self.pattern.pays(x.shape[1]) and (flags is None or not torch.compiler.is_compiling())
 
@@ -97,7 +97,7 @@ class LocalGlobalAttention(CanonicalWeights):
         biases = self.qkv_global_bias.chunk(3)
         sources = (_rows(x, places), x, x)
         parts = (F.linear(source, w, b) for source, w, b in zip(sources, weights, biases, strict=True))
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        q, k, v = (torch.unflatten(part, -1, (self.heads, -1)).transpose(1, 2) for part in parts)
         return _joined(self._attend(q, k, v, None if real is None else real[:, None, None]))
 
     def _heads(self, qkv: Tensor) -> tuple[Tensor, ...]:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
 NUMBERS_OF_PATTERNS = ("window", "dilation", "block", "reach", "stride", "summary", "random", "global_tokens")
 
 
@@ -25,10 +24,13 @@ class SparsePattern:
     block reads and does not see is masked.
     """
 
+    biased = False  # whether `bias` gives anything
+    shortest = 0  # up to so many positions, all see all
+
     def __init__(self, causal: bool, global_tokens: int, before: int, after: int, *, unit: int = 1) -> None:
         self.causal, self.global_tokens, self.fold = causal, global_tokens, 1
         self.before, self.after = before, 0 if causal else after
-        wanted = min(128, max(32, max(before, after) // 2))  # measured: half of what is seen to one side
+        wanted = min(128, max(32, (max(before, after) + 1) // 2))  # measured: half of what is seen to one side
         self.size = unit * max(1, wanted // unit)
 
     @property
@@ -49,7 +51,7 @@ class SparsePattern:
 
     def active(self, length: int) -> bool:
         """Whether the rule holds at this length; else all see all."""
-        return True
+        return length > self.shortest
 
     def columns(self, length: int) -> int:
         """How many extra positions there are."""
@@ -72,7 +74,9 @@ class SparsePattern:
 
     def __repr__(self) -> str:
         numbers = {name: value for name, value in vars(self).items() if name in NUMBERS_OF_PATTERNS and value}
-        return " ".join([type(self).__name__.removesuffix("Pattern").lower(), *(f"{n}={v}" for n, v in numbers.items())])
+        return " ".join(
+            [type(self).__name__.removesuffix("Pattern").lower(), *(f"{n}={v}" for n, v in numbers.items())]
+        )
 
     def pays(self, length: int) -> bool:
         """Whether blocks cost less than a mask over all pairs (measured: benchmarks/attention.py)."""
@@ -162,10 +166,7 @@ class BigBirdPattern(SparsePattern):
     def __init__(self, block: int, random: int) -> None:
         super().__init__(False, 0, block, block)
         self.block = self.size = block
-        self.random = random
-
-    def active(self, length: int) -> bool:
-        return length > (5 + 2 * self.random) * self.block
+        self.random, self.biased, self.shortest = random, random > 0, (5 + 2 * random) * block
 
     def _last(self, length: int) -> int:
         return (length - 1) // self.block * self.block
@@ -191,7 +192,7 @@ class BigBirdPattern(SparsePattern):
 
     def bias(self, i: Tensor, j: Tensor, length: int) -> Tensor | None:
         again = (j < self.block) & ~self.is_extra(i, length)
-        return torch.where(again, math.log(1 + self.random), 0.0) if self.random else None
+        return torch.where(again, math.log(1 + self.random), 0.0) if self.biased else None
 
     def draw(self, length: int, device: torch.device) -> Tensor | None:
         """Other blocks for every block to see, int [blocks, random], none of them seen anyway."""

@@ -42,6 +42,8 @@ class SparsePath:
     def masks(self, q: Tensor, k: Tensor, start: int, training: bool) -> tuple[Tensor | None, Tensor | None]:
         """Which of all pairs are seen, bool [Q, K], and what is added to their scores; queries begin at `start`."""
         length = k.shape[2]
+        if torch.compiler.is_exporting():
+            return self._exported(q, length, start)
         if not self.pattern.active(length):
             return None, None
         chosen = self.draw(k, training)
@@ -52,6 +54,14 @@ class SparsePath:
             return visible, self.pattern.bias(i, j, length)
         blocks = torch.zeros(len(chosen), len(chosen), dtype=torch.bool, device=q.device).scatter(1, chosen, True)
         return visible | blocks[i // self.pattern.size, j // self.pattern.size], None
+
+    def _exported(self, q: Tensor, length: int, start: int) -> tuple[Tensor, Tensor | None]:
+        """The same of any length: whether the pattern holds is computed in the graph."""
+        i = torch.arange(start, start + q.shape[2], device=q.device).unsqueeze(1)
+        j = torch.arange(length, device=q.device)
+        visible, bias = self.pattern.sees(i, j, length), self.pattern.bias(i, j, length)
+        short = torch.full((), length, device=q.device) <= self.pattern.shortest
+        return visible | short, None if bias is None else bias.masked_fill(short, 0.0)
 
     def draw(self, k: Tensor, training: bool) -> Tensor | None:
         """BigBird's random blocks of this call, in training; None where there are none."""

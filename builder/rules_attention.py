@@ -83,7 +83,9 @@ class AttentionRules(Rules[AttentionOptions]):
 
     @staticmethod
     def _settings(o: AttentionOptions, i: Inputs) -> dict[str, Any]:
-        plain = o.model_dump(include={"causal", "window", "scale", "dropout", "softcap", "sinks", "clip", "global_tokens"})
+        plain = o.model_dump(
+            include={"causal", "window", "scale", "dropout", "softcap", "sinks", "clip", "global_tokens"}
+        )
         groups = {
             "rope": None if o.rope is None else rope_arguments(o.rope),
             "alibi": None if o.alibi is None else o.alibi.model_dump(),

@@ -77,7 +77,7 @@ def _pairs(
     rows: int = 0,
 ) -> int:
     """Blocks of queries that read the blocks within `reach` and the extra `columns`; `rows` queries read all."""
-    size = size or unit * max(1, min(128, max(32, reach // 2)) // unit)
+    size = size or unit * max(1, min(128, max(32, (reach + 1) // 2)) // unit)
     read = (1 + -(-reach // size) * (1 if causal else 2)) * size + columns
     if length < LEAST or 2 * length < 3 * read:
         return length * length

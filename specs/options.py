@@ -248,7 +248,9 @@ class AttentionOptions(Options):
     sinks: Flag = Field(False, description="a learned score per head that takes attention away (GPT-OSS)")
     clip: Positive | None = Field(None, description="clamps queries, keys and values to this size (OLMo, MPT)")
     sparse: Sparse | None = Field(None, description="a sparse pattern instead of a window")
-    global_tokens: Count = Field(0, description="with window or sparse: so many first positions see all, are seen by all")
+    global_tokens: Count = Field(
+        0, description="with window or sparse: so many first positions see all, are seen by all"
+    )
 
 
 class LatentAttentionOptions(Options):

@@ -93,7 +93,7 @@ def test_more_random_features_come_nearer_to_softmax() -> None:
         module = LinearAttention(16, 2, feature_map="favor", features=features)
         module.load_state_dict(exact.state_dict())
         errors.append((module(x) - exact(x)).square().mean().sqrt() / exact(x).std())
-    assert errors[1] < 0.06 < 0.2 < errors[0]
+    assert errors[1] < 0.06 and errors[0] > 0.2
     assert module.directions is not None and module.directions.mean().abs() < 0.02
 
 
@@ -133,7 +133,8 @@ def test_linformer_attends_to_projected_positions(share: str, length: int) -> No
         for head in range(HEADS):
             rows = slice(head * 6, head * 6 + 6) if share == "none" else slice(0, 6)
             keys, values = (
-                weights[f"{name}.weight"][rows, :length] @ (part[:, head] if given is None else part[:, head] * given[..., None])
+                weights[f"{name}.weight"][rows, :length]
+                @ (part[:, head] if given is None else part[:, head] * given[..., None])
                 for name, part in zip(names, (k, v), strict=True)
             )
             scores = q[:, head] @ keys.transpose(-2, -1) / (WIDTH // HEADS) ** 0.5

@@ -14,6 +14,9 @@ from torch.nn.attention.flex_attention import flex_attention
 from blockgraph.blocks.attention import Attention
 from blockgraph.blocks.banded import attend_in_blocks, attend_strided
 from blockgraph.blocks.flex import FlexKernel
+from blockgraph.blocks.linear_attention import LinearAttention
+from blockgraph.blocks.linformer import LinformerAttention
+from blockgraph.blocks.local_global_attention import LocalGlobalAttention
 from blockgraph.blocks.plain import attend_plain
 from blockgraph.blocks.sparse import BigBirdPattern, SparsePattern, StridedPattern, sparse_pattern
 
@@ -222,3 +225,36 @@ def test_on_a_gpu_the_kernel_equals_the_mask(o: dict[str, Any]) -> None:
         slow = copy.deepcopy(module).cpu()(x.cpu(), key_mask=None if key_mask is None else key_mask.cpu())
         torch.testing.assert_close(fast.cpu(), slow, atol=1e-3, rtol=1e-3)
         assert torch.isfinite(torch.autograd.grad(fast.sum(), x)[0]).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Attention(16, 2, window=20, causal=True),
+        lambda: Attention(16, 2, sparse={"type": "strided", "stride": 8}, causal=True, global_tokens=2),
+        lambda: Attention(16, 2, sparse={"type": "bigbird", "block": 8, "random": 1}),
+        lambda: LinearAttention(16, 2, causal=True),
+        lambda: LinformerAttention(16, 2, 512, 8),
+        lambda: LocalGlobalAttention(16, 2, 8),
+    ],
+    ids=["window", "strided", "bigbird", "linear", "linformer", "local_global"],
+)
+@torch.no_grad()
+def test_one_exported_graph_serves_short_and_long_texts(make: Any) -> None:
+    torch.manual_seed(0)
+    module = make().eval()
+    lengths = torch.export.Dim("T", min=2, max=511)
+    graph = torch.export.export(module, (torch.randn(2, 70, 16),), dynamic_shapes=({1: lengths},)).module()
+    for length in (5, 300):
+        x = torch.randn(2, length, 16)
+        torch.testing.assert_close(graph(x), module(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("o", MODULES[:3:2] + MODULES[4:], ids=str)
+def test_blocks_compile_whole(o: dict[str, Any]) -> None:
+    torch._dynamo.reset()
+    module = Attention(32, 4, **({"causal": True} | o)).eval()
+    x = torch.randn(2, 300, 32)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), module(x), atol=1e-5, rtol=1e-5)
+    torch._dynamo.reset()

@@ -238,7 +238,9 @@ def test_who_can_decode() -> None:
     assert reason("gru", {"width": 3}) is None
     assert reason("gru", {"width": 3, "bidirectional": True}) == "a bidirectional gru also reads the text from its end"
     assert reason("linear_attention", {"heads": 3, "causal": True}) is None
-    assert reason("linear_attention", {"heads": 3}) and reason("linformer_attention", {"heads": 3, "length": 9, "rank": 4})
+    assert reason("linear_attention", {"heads": 3}) and reason(
+        "linformer_attention", {"heads": 3, "length": 9, "rank": 4}
+    )
     assert reason("concat", {}) is None
     for name, given in (("concat", {}), ("split", {"into": {"a": "rest"}})):
         assert reason(name, {**given, "along": "positions"}) == f"{name} along positions cannot run step by step yet"

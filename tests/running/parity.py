@@ -310,7 +310,11 @@ def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None
             for pads in ("full", "right"):
                 _, given, valid = call(length, pads)
                 flags = torch.rand(3, length, generator=random) < torch.tensor([[0.0], [0.2], [0.1]])
-                yield "global", given | {"global_attention_mask": (flags & given["attention_mask"].bool()).long()}, valid
+                yield (
+                    "global",
+                    given | {"global_attention_mask": (flags & given["attention_mask"].bool()).long()},
+                    valid,
+                )
     if CASES[name][2].get("type_vocab_size") == 3:
         _, given, valid = call(9, "right")
         yield "segments", given | {"token_type_ids": torch.randint(0, 3, (3, 9), generator=random)}, valid

@@ -20,10 +20,10 @@ from tests.texts import HEAD
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "presets"
 NAMES = (
-    "albert-base bert-base bert-base-classify bert-base-mlm bloom-560m distilbert-base falcon-7b gemma-2b "
+    "albert-base bert-base bert-base-classify bert-base-mlm bigbird-base bloom-560m distilbert-base falcon-7b gemma-2b "
     "gemma2-9b gemma3-1b gpt-j-6b gpt-nano gpt-neo-125m gpt2 gpt2-large gpt2-medium gpt2-xl gpt3 granite-2b "
-    "llama-nano llama3-405b llama3-8b lstm-nano marian-en-de modernbert-base olmo2-7b opt-350m phi-2 phi3-mini "
-    "pythia-160m qwen3-8b roberta-base t5-small transformer-base transformer-nano"
+    "llama-nano llama3-405b llama3-8b longformer-base lstm-nano marian-en-de modernbert-base olmo2-7b opt-350m phi-2 "
+    "phi3-mini pythia-160m qwen3-8b roberta-base t5-small transformer-base transformer-nano"
 )
 MORE = sorted(Path(os.environ["BLOCKGRAPH_SPECS"]).glob("*.yaml")) if "BLOCKGRAPH_SPECS" in os.environ else []
 
