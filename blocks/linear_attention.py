@@ -154,9 +154,7 @@ class LinearAttention(CanonicalWeights, DerivedBuffers):
     def _causal(self, q: Tensor, k: Tensor, v: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
         """The sum after the last position [B, H, F, D + 1], and Σ over j ≤ i [B, H, T, D + 1]."""
         length = q.shape[2]
-        if (
-            torch.compiler.is_exporting()
-        ):  # an exported graph serves all lengths: they are one chunk, and cost its square
+        if torch.compiler.is_exporting():  # a graph for all lengths: one chunk, at the cost of its square
             sums = k.transpose(-2, -1) @ v
             out = (q @ k.transpose(-2, -1)).tril() @ v
             return (sums, out) if before is None else (sums + before, out + q @ before)

@@ -81,22 +81,22 @@ def plain(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, bias: Tensor 
     return attend_plain(q, k, v, scale=0.3, visible=visible, bias=bias)
 
 
-def padding(kind: str, length: int) -> Tensor | None:
+def padding(length: int) -> Tensor:
+    """One text padded on the left, one on the right."""
     i = torch.arange(length)
-    ends = {"left": torch.stack((i >= 0, i >= 11)), "right": torch.stack((i < length - 9, i < 3))}
-    return ends.get(kind)
+    return torch.stack((i >= 11, i < length - 9))
 
 
-@pytest.mark.parametrize("pads", ["none", "left", "right"])
+@pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("o", [*PATTERNS, {"window": 70}, {"type": "dilated", "window": 40, "dilation": 2}], ids=str)
-def test_blocks_equal_the_mask_over_all_pairs(o: dict[str, Any], causal: bool, pads: str) -> None:
+def test_blocks_equal_the_mask_over_all_pairs(o: dict[str, Any], causal: bool, padded: bool) -> None:
     torch.manual_seed(0)
     for length, first in ((64, 0), (101, 0), (101, 5)):
         pattern = pattern_of(o, causal=causal, global_tokens=first)
         if isinstance(pattern, StridedPattern) and first:
             continue
-        given, real = drawn(length), padding(pads, length)
+        given, real = drawn(length), padding(length) if padded else None
         visible = whole(pattern, length)
         wanted = plain(*given, visible if real is None else visible & real[:, None, None], None)
         if isinstance(pattern, StridedPattern):
@@ -118,15 +118,15 @@ def check(found: Tensor, wanted: Tensor, given: tuple[Tensor, ...]) -> None:
         torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("pads", ["none", "left", "right"])
+@pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("block", "random"), [(4, 1), (3, 2), (4, 0)])
-def test_bigbird_in_blocks_equals_the_mask(block: int, random: int, training: bool, pads: str) -> None:
+def test_bigbird_in_blocks_equals_the_mask(block: int, random: int, training: bool, padded: bool) -> None:
     torch.manual_seed(0)
     pattern = BigBirdPattern(block, random)
     length = pattern.block * (5 + 2 * random) + 2
     assert pattern.active(length) and not pattern.active(length - 2)
-    given, real = drawn(length), padding(pads, length)
+    given, real = drawn(length), padding(length) if padded else None
     chosen = pattern.draw(length, torch.device("cpu")) if training else None
     i = torch.arange(length)
     visible, bias = whole(pattern, length), pattern.bias(i.unsqueeze(1), i, length)
@@ -187,7 +187,7 @@ def test_decoding_step_by_step_equals_one_pass(o: dict[str, Any]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-@pytest.mark.parametrize("o", [*PATTERNS, {"type": "bigbird", "block": 8, "random": 2}], ids=str)
+@pytest.mark.parametrize("o", [*PATTERNS[::2], {"type": "bigbird", "block": 8, "random": 2}], ids=str)
 @torch.no_grad()
 def test_the_gpu_kernel_is_given_the_same_rule(o: dict[str, Any]) -> None:
     """FlexAttention, uncompiled: what is compiled for a GPU, written out by its library."""
@@ -196,7 +196,7 @@ def test_the_gpu_kernel_is_given_the_same_rule(o: dict[str, Any]) -> None:
     pattern, length = pattern_of(o, **shared), 128
     q, k, v = (x.detach().float() for x in drawn(length))
     kernel, i = pickle.loads(pickle.dumps(copy.deepcopy(FlexKernel(pattern)))), torch.arange(length)
-    for real in (None, padding("right", length)):
+    for real in (None, padding(length)):
         visible, bias = whole(pattern, length), pattern.bias(i.unsqueeze(1), i, length)
         wanted = plain(q, k, v, visible if real is None else visible & real[:, None, None], bias)
         torch.testing.assert_close(kernel(q, k, v, scale=0.3, real=real), wanted, atol=1e-5, rtol=1e-5)
@@ -250,7 +250,7 @@ def test_one_exported_graph_serves_short_and_long_texts(make: Any) -> None:
         torch.testing.assert_close(graph(x), module(x), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("o", MODULES[:3:2] + MODULES[4:], ids=str)
+@pytest.mark.parametrize("o", [MODULES[4], MODULES[7]], ids=str)
 def test_blocks_compile_whole(o: dict[str, Any]) -> None:
     torch._dynamo.reset()
     module = Attention(32, 4, **({"causal": True} | o)).eval()
