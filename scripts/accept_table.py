@@ -69,5 +69,11 @@ CHECKS = [
     ),
     Check("attention-bigbird", "{python} benchmarks/attention.py --slope bigbird", "<= 2.4", "the same"),
     Check("attention-linear", "{python} benchmarks/attention.py --slope linear", "<= 2.4", "the same"),
+    Check(
+        "parity",
+        "{python} benchmarks/parity.py",
+        "<= 1e-4",
+        "published models against the reference library, standard deviations, worst of all presets and configurations",
+    ),
     Check("decode", "{python} benchmarks/decode.py", ">= 3", "decoding with state against recomputation, 256 tokens"),
 ]
