@@ -18,8 +18,8 @@ from blockgraph.blocks.norms import LayerNorm, RMSNorm
 from blockgraph.blocks.plain import attend_plain
 from blockgraph.blocks.rope import RotaryPositions
 from blockgraph.blocks.sparse import sparse_pattern
-from blockgraph.blocks.sparse_path import SparsePath
-from blockgraph.blocks.state import KeyValueCache, SourceCache
+from blockgraph.blocks.sparse_path import PlacedCache, SparsePath
+from blockgraph.blocks.state import KeyValueCache, SourceCache, WindowCache
 
 
 def query_key_norm(width: int, options: Mapping[str, Any]) -> nn.Module:
@@ -134,7 +134,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.written_out = softcap is not None or sinks
         self.plain = rope is None and qk_norm is None and clip is None and not self.grouped
         pattern = sparse_pattern(sparse, window=window, causal=causal, global_tokens=global_tokens)
-        self.unbiased = alibi is None and pattern is None and not self.written_out
+        self.even, self.endless = alibi is None and not self.written_out, pattern is None
         self.patterned = sparse is not None or bool(global_tokens)  # a window alone has its `span`
         numbers: dict[str, Any] = {"scale": self.scale, "dropout": self.dropout, "written_out": self.written_out}
         self.sparse = None if pattern is None else SparsePath(pattern, **numbers)
@@ -204,13 +204,19 @@ class Attention(CanonicalWeights, DerivedBuffers):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> KeyValueCache | SourceCache:
-        """Memory for `length` positions of causal attention, or for the source that another attention reads."""
+        """Memory for `length` positions of causal attention, or as many as its window has; or for the source that
+        another attention reads."""
         if not self.causal:
             if self.reads == "query":
                 raise ValueError("self-attention that is not causal cannot decode step by step: it looks ahead")
             return SourceCache()
         device, dtype = device or self.out_weight.device, dtype or self.out_weight.dtype
-        return KeyValueCache(batch, self.kv_heads, length, self.head_dim, device=device, dtype=dtype)
+        kind = KeyValueCache
+        if self.sparse is not None and self.sparse.pattern.placed:
+            kind = PlacedCache
+        elif self.window is not None and self.window < length:
+            kind, length = WindowCache, self.window
+        return kind(batch, self.kv_heads, length, self.head_dim, device=device, dtype=dtype)
 
     def forward(
         self,
@@ -223,18 +229,23 @@ class Attention(CanonicalWeights, DerivedBuffers):
         key_mask: Tensor | None = None,
         cache: KeyValueCache | SourceCache | None = None,
     ) -> Tensor:
-        start = 0 if cache is None else cache.length
+        start, places = 0 if cache is None else cache.length, None
+        narrow = self.endless
         if isinstance(cache, SourceCache):
             q, k, v = self._read_source(query, key, value, cache)
         else:
             q, k, v = self.project(query, key, value, start)
             if cache is not None:
                 k, v = cache.update(k, v)
+                # Then the last query sees every key there is.
+                narrow = self.endless or (self.window is not None and k.shape[2] <= self.window)
         masked = mask is not None or bias is not None or key_mask is not None or self._drops_in_graph(q)
-        if self.unbiased and not masked and (start == 0 or not self.causal or q.shape[2] == 1):
+        if self.even and narrow and not masked and (start == 0 or not self.causal or q.shape[2] == 1):
             out = self._fused(q, k, v, None, self.causal and start == 0)
         else:
-            out = self._masked(q, k, v, start, mask, bias, key_mask)
+            if isinstance(cache, WindowCache) and (places := cache.places(q.shape[2], q.device)) is not None:
+                mask, bias, key_mask = (x if x is None else x[..., places] for x in (mask, bias, key_mask))
+            out = self._masked(q, k, v, start, mask, bias, key_mask, places)
         return F.linear(out.transpose(1, 2).flatten(2), self.out_weight, self.out_bias)  # [B, H, Q, D] → [B, Q, width]
 
     def project(
@@ -311,21 +322,25 @@ class Attention(CanonicalWeights, DerivedBuffers):
         mask: Tensor | None,
         bias: Tensor | None,
         key_mask: Tensor | None,
+        places: Tensor | None,
     ) -> Tensor:
-        """Attention where something hides or weighs positions: all masks and-ed, all biases added, then one kernel."""
+        """Attention where something hides or weighs positions: all masks and-ed, all biases added, then one kernel.
+        `places`: the keys' positions, where they are not 0, 1, 2, …"""
         alone = start == 0 and mask is None and bias is None and self.slopes is None
         if alone and self.sparse is not None and self.sparse.pays(q, k):
             return self.sparse.attend(q, k, v, key_mask, self._attend, self.training)
+        if places is None:
+            places = torch.arange(k.shape[2], device=q.device)
         more = None
         if self.sparse is not None and self.patterned:
             visible, more = self.sparse.masks(q, k, start, self.training)
         else:
-            visible = self._visible(q.shape[2], k.shape[2], start, q.device)
+            visible = self._visible(q.shape[2], places, start)
         for other in (mask, None if key_mask is None else key_mask[:, None, None]):
             if other is not None:
                 other = other.unsqueeze(1) if other.dim() == 3 else other
                 visible = other if visible is None else visible & other
-        bias = self._bias(q.shape[2], k.shape[2], start, bias)
+        bias = self._bias(q.shape[2], places, start, bias)
         bias = bias if more is None else more if bias is None else bias + more
         return self._attend(q, k, v, visible, bias)
 
@@ -349,26 +364,25 @@ class Attention(CanonicalWeights, DerivedBuffers):
         bias = bias.to(q.dtype)
         return self._fused(q, k, v, bias if visible is None else torch.where(visible, bias, -torch.inf), False)
 
-    def _visible(self, queries: int, keys: int, start: int, device: torch.device) -> Tensor | None:
+    def _visible(self, queries: int, places: Tensor, start: int) -> Tensor | None:
         """Which keys the causal order and the window let each query see: bool [Q, K], None for all."""
         if self.span is None and not (self.causal and queries > 1):
             return None
-        distance = torch.arange(start, start + queries, device=device).unsqueeze(1) - torch.arange(keys, device=device)
+        distance = torch.arange(start, start + queries, device=places.device).unsqueeze(1) - places
         if self.span is None:
             return distance >= 0
         if self.causal:
             return (distance >= 0) & (distance < self.span)
         return distance.abs() <= self.span // 2
 
-    def _bias(self, queries: int, keys: int, start: int, bias: Tensor | None) -> Tensor | None:
+    def _bias(self, queries: int, places: Tensor, start: int, bias: Tensor | None) -> Tensor | None:
         """The caller's bias and alibi's, broadcasting to [B, H, Q, K]; None for neither."""
         if bias is not None and bias.dim() == 3:
             bias = bias.unsqueeze(1)
         if self.slopes is None:
             return bias
-        device = self.slopes.device
-        here = torch.arange(start, start + queries, device=device)
-        alibi = alibi_bias(self.slopes, here, torch.arange(keys, device=device))
+        here = torch.arange(start, start + queries, device=self.slopes.device)
+        alibi = alibi_bias(self.slopes, here, places.to(self.slopes.device))
         if self.alibi_scaled:
             alibi = alibi * self.scale
         return alibi if bias is None else bias + alibi

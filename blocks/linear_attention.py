@@ -20,6 +20,8 @@ CHUNK = 64  # positions that look at each other directly; further ones meet in t
 class SumCache(Cache):
     """The running sum of mapped keys times values, [batch, heads, F, D + 1]; its size does not grow."""
 
+    pads_left = True
+
     def __init__(
         self,
         batch: int,

@@ -44,11 +44,15 @@ class Positions(nn.Module):
         return PositionCache()
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, cache: PositionCache | None = None) -> Tensor:
-        """x [B, T, width] plus its positions. With a cache they go on from its length, and a mask covers all so far."""
+        """x [B, T, width] plus its positions. With a cache they go on from its length, and a mask covers all so far;
+        they count from each sequence's own beginning where the cache knows of padding before it."""
         start, count = 0 if cache is None else cache.length, x.shape[1]
         table = self.table(start + count + self.offset, x)
         if mask is not None and self.skip_padding:
             added = F.embedding(position_rows(mask, self.offset)[:, -count:], table)
+        elif cache is not None and cache.padding is not None:
+            here = torch.arange(start, start + count, device=x.device) - cache.padding.unsqueeze(1)
+            added = F.embedding(here.clamp(min=0) + self.offset, table)
         else:
             added = table[self.offset + start : self.offset + start + count]
         if cache is not None:

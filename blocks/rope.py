@@ -20,7 +20,8 @@ class RotaryPositions(DerivedBuffers):
 
     Types `dynamic` and `longrope` choose by how long the text is so far: T, or `start` + T with a state. Beyond
     original_length, keys that a state holds keep the frequencies they were rotated by, so there, and only there,
-    decoding step by step is not one pass over the whole (as in the reference's cache).
+    decoding step by step is not one pass over the whole (as in the reference's cache). So `running.reader` begins
+    a text of type longrope anew when it gets that long, as Phi-3's code does.
 
     No weights. In eager mode the table of sines is kept and grows; under `torch.compile` it is part of the graph.
     """

@@ -26,12 +26,18 @@ class SparsePattern:
 
     biased = False  # whether `bias` gives anything
     shortest = 0  # up to so many positions, all see all
+    in_place = False  # whether it counts from the first position, not from the query
 
     def __init__(self, causal: bool, global_tokens: int, before: int, after: int, *, unit: int = 1) -> None:
         self.causal, self.global_tokens, self.fold = causal, global_tokens, 1
         self.before, self.after = before, 0 if causal else after
         wanted = min(128, max(32, (max(before, after) + 1) // 2))  # measured: half of what is seen to one side
         self.size = unit * max(1, wanted // unit)
+
+    @property
+    def placed(self) -> bool:
+        """Whether a position's place in the text matters, not only how far it is from another."""
+        return self.in_place or self.global_tokens > 0
 
     @property
     def offsets(self) -> range:
@@ -101,6 +107,8 @@ class WindowPattern(SparsePattern):
 class NeighbourPattern(SparsePattern):
     """The own block, and `reach` blocks on each side."""
 
+    in_place = True
+
     def __init__(self, block: int, reach: int, *, causal: bool = False, global_tokens: int = 0) -> None:
         self.block, self.reach = block, reach
         super().__init__(causal, global_tokens, reach * block, reach * block, unit=block)
@@ -128,6 +136,8 @@ class StridedPattern(SparsePattern):
 
 class SummaryPattern(SparsePattern):
     """The own block, and the last `summary` keys of each block (Child et al. 2019, §4.3, "fixed")."""
+
+    in_place = True
 
     def __init__(self, block: int, summary: int, *, causal: bool = False, global_tokens: int = 0) -> None:
         self.block, self.summary = block, summary

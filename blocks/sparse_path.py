@@ -9,6 +9,13 @@ from torch import Tensor
 from blockgraph.blocks.banded import Attend, attend_in_blocks, attend_strided
 from blockgraph.blocks.flex import FlexKernel
 from blockgraph.blocks.sparse import BigBirdPattern, SparsePattern, StridedPattern
+from blockgraph.blocks.state import KeyValueCache
+
+
+class PlacedCache(KeyValueCache):
+    """All keys and values, for a pattern that counts from the first position: padding before it would shift it."""
+
+    pads_left = False
 
 
 class SparsePath:

@@ -119,7 +119,8 @@ class AttentionRules(Rules[AttentionOptions]):
     def state(self, o: AttentionOptions, i: Inputs, length: int) -> int:
         if not self.keeps_state(o, i):
             return 0
-        positions = length if o.causal else int(key_of(i).shape[1])
+        kept = length if o.global_tokens else min(length, o.window or length)
+        positions = kept if o.causal else int(key_of(i).shape[1])
         return 2 * int(i["query"].shape[0]) * positions * self._inner(o, i)[1]
 
     def keeps_state(self, o: AttentionOptions, i: Inputs) -> bool:

@@ -204,6 +204,14 @@ def test_the_gpu_kernel_is_given_the_same_rule(o: dict[str, Any]) -> None:
     assert kernel._kernel(torch.device("cpu")) is flex_attention
 
 
+def test_padding_before_a_text_shifts_patterns_that_count_from_its_first_position() -> None:
+    def pads(**o: Any) -> bool:
+        return bool(Attention(32, 4, causal=True, **o).new_cache(1, 300).pads_left)
+
+    assert pads(window=20) and pads(sparse=PATTERNS[2]) and pads(sparse=PATTERNS[3])
+    assert not (pads(sparse=PATTERNS[4]) or pads(sparse=PATTERNS[5]) or pads(window=20, global_tokens=1))
+
+
 def test_unknown_types_are_refused() -> None:
     with pytest.raises(ValueError, match="not 'diagonal'"):
         Attention(16, 4, sparse={"type": "diagonal"})
