@@ -270,3 +270,10 @@ def test_pool_takes_a_word_or_a_position() -> None:
     assert errors(o.PoolOptions, take=True) == [("take", "bad-choice")]
     assert errors(o.PoolOptions, take=0.5) == [("take", "float-size")]
     assert errors(o.PoolOptions, take=10**5000) == [("take", "bad-option")]
+
+
+def test_sparse_takes_the_numbers_of_its_type() -> None:
+    assert o.Sparse.model_validate({"type": "fixed"}).numbers == {"block": 64, "summary": 1}
+    assert errors(o.Sparse, type="strided") == [("", "missing-option")]
+    assert errors(o.Sparse, type="strided", stride=4, block=8) == [("", "bad-option")]
+    assert errors(o.Sparse, type="fixed", block=2, summary=3) == [("", "bad-option")]
