@@ -94,13 +94,12 @@ class RotaryPositions(DerivedBuffers):
                 return self.compute(start, stop, like, stop)
             if beyond != self.kept_beyond:
                 self.kept, self.kept_beyond = None, beyond
-        if self.kept is None or self.kept[0].device != like.device or self.kept[0].dtype != like.dtype:
-            self.kept = None
-        if self.kept is None or len(self.kept[0]) < stop:
+        kept = self.kept
+        if kept is None or kept[0].shape[0] < stop or kept[0].dtype != like.dtype or kept[0].device != like.device:
             with torch.inference_mode(False), torch.no_grad():
-                self.kept = self.compute(0, max(32, 1 << (stop - 1).bit_length()), like, stop)
-        cos, sin = self.kept
-        return cos[start:stop], sin[start:stop]
+                self.kept = kept = self.compute(0, max(32, 1 << (stop - 1).bit_length()), like, stop)
+        cos, sin = kept
+        return cos.narrow(0, start, count), sin.narrow(0, start, count)
 
     def compute(self, start: int, stop: int, like: Tensor, length: int) -> tuple[Tensor, Tensor]:
         if self.frequencies.device != like.device:

@@ -87,15 +87,16 @@ class KeyValueCache(Cache):
 
     def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append the new [batch, heads, new, head_dim]; views of all so far. ValueError if they don't fit."""
-        start, stop = self.length, self.length + keys.shape[2]
-        if stop > self.capacity:
+        start, new = self.length, keys.shape[2]
+        stop = start + new
+        if stop > self.keys.shape[2]:
             raise ValueError(f"the state holds {self.capacity} positions, and {stop} are needed: make it longer")
         if keys.shape[0] != self.keys.shape[0]:
             raise ValueError(f"the state is for {self.keys.shape[0]} sequences, not for {keys.shape[0]}")
-        self.keys[:, :, start:stop] = keys.detach()
-        self.values[:, :, start:stop] = values.detach()
+        self.keys.narrow(2, start, new).copy_(keys.detach())
+        self.values.narrow(2, start, new).copy_(values.detach())
         self.length = stop
-        return self.keys[:, :, :stop], self.values[:, :, :stop]
+        return self.keys.narrow(2, 0, stop), self.values.narrow(2, 0, stop)
 
     def places(self, queries: int, device: torch.device) -> Tensor | None:
         """The positions of the keys that the last update gave, int [keys]; None: 0, 1, 2, … in order."""

@@ -1,8 +1,9 @@
 """Weights laid out for one position at a time.
 
 A step of one sequence multiplies every matrix by one vector, and is bound by reading the matrices. CPU kernels read a
-wide matrix [out, in] faster when its columns lie together: on an AMD core 18 to 21 GB/s against 9 to 12, for one or two
-rows; from four rows on, and for matrices that are taller than they are wide, it is no gain (`benchmarks/generate.py`).
+matrix [out, in] with many outputs faster when its columns lie together: on an AMD core 18 to 21 GB/s against 9 to 12,
+for one or two rows; from four rows on, and for matrices with fewer outputs than inputs, it is no gain. The order of the
+sums differs, so logits do in their last digits.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from blockgraph.blocks.linear import Linear, TiedLinear
 from blockgraph.blocks.model import Model
 
 ROWS = 2  # sequences at most
-STEPS = 32  # at least: laying out costs about as much as 10 steps save
+STEPS = 32  # at least: laying out costs what 7 (width 384) to 20 (GPT-2) steps save
 BYTES = 2**20  # smaller matrices stay in the processor's cache
 BLOCK = 256  # rows that are turned at a time
 
