@@ -40,7 +40,8 @@ class SparsePath:
         """q [B, H, T, D], k and v [B, G, T, D] → [B, H, T, D]; `real` bool [B, T], true = a real token."""
         dropout = self.dropout if training else 0.0
         chosen = self.draw(k, training)
-        if q.is_cuda and not dropout and not self.written_out and chosen is None and q.shape[-1] >= 16:
+        lacking = dropout or self.written_out or chosen is not None or q.shape[-1] < 16  # what the kernel cannot do
+        if q.is_cuda and not lacking and not torch.compiler.is_compiling():  # it is a compiled graph of its own
             return self.flex(q, k, v, scale=self.scale, real=real)
         if isinstance(self.pattern, StridedPattern):
             return attend_strided(q, k, v, self.pattern, scale=self.scale, real=real, dropout=dropout)
