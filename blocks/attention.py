@@ -17,6 +17,8 @@ from blockgraph.blocks.canonical import CanonicalWeights, DerivedBuffers
 from blockgraph.blocks.norms import LayerNorm, RMSNorm
 from blockgraph.blocks.plain import attend_plain
 from blockgraph.blocks.rope import RotaryPositions
+from blockgraph.blocks.sparse import sparse_pattern
+from blockgraph.blocks.sparse_path import PlacedCache, SparsePath
 from blockgraph.blocks.state import KeyValueCache, SourceCache, WindowCache
 
 
@@ -47,6 +49,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
     | qk_norm | {type, over: head or all, …}, before rope | Henry et al. 2020 |
     | clip | queries and keys (after their norms, before rope) and values stay within ± clip | MPT, 2023; OLMo, 2024 |
     | sinks | a score per head that joins the softmax and has no value: exp(s) in its sum | GPT-OSS, 2025 |
+    | sparse | {type, …}: a pattern of `sparse.py` instead of a window | Child et al. 2019; Zaheer et al. 2020 |
+    | global_tokens | so many first positions see all and are seen by all | Beltagy et al. 2020 |
 
     `reads` tells which ports are different edges: `query` (self-attention: key and value are the query), `query,key`
     (value is the key), `query,key,value`. What reads one edge is one matrix product, where its biases agree; the
@@ -59,6 +63,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
     Called with a cache (`new_cache`), positions continue where it stands. Causal: keys and values are appended,
     and K counts all positions so far, in masks too. Not causal: the key's side is projected at the first call only
     and may be left out later; a window or rope counts the queries' positions on.
+
+    Of a long sequence with window or sparse only what a block of queries sees is computed (`sparse_path.py`).
     """
 
     qkv_weight: nn.Parameter
@@ -100,6 +106,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
         qk_norm: Mapping[str, Any] | None = None,
         sinks: bool = False,
         clip: float | None = None,
+        sparse: Mapping[str, Any] | None = None,
+        global_tokens: int = 0,
         reads: str = "query",
         fused: bool = True,
     ) -> None:
@@ -125,7 +133,11 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.register_buffer("bound", None if clip is None else torch.tensor(self.clip), persistent=False)
         self.written_out = softcap is not None or sinks
         self.plain = rope is None and qk_norm is None and clip is None and not self.grouped
-        self.even, self.endless = alibi is None and not self.written_out, window is None
+        pattern = sparse_pattern(sparse, window=window, causal=causal, global_tokens=global_tokens)
+        self.even, self.endless = alibi is None and not self.written_out, pattern is None
+        self.patterned = sparse is not None or bool(global_tokens)  # a window alone has its `span`
+        numbers: dict[str, Any] = {"scale": self.scale, "dropout": self.dropout, "written_out": self.written_out}
+        self.sparse = None if pattern is None else SparsePath(pattern, **numbers)
         self.reset_parameters()
 
     def _check(self, width: int) -> None:
@@ -200,7 +212,9 @@ class Attention(CanonicalWeights, DerivedBuffers):
             return SourceCache()
         device, dtype = device or self.out_weight.device, dtype or self.out_weight.dtype
         kind = KeyValueCache
-        if self.window is not None and self.window < length:
+        if self.sparse is not None and self.sparse.pattern.placed:
+            kind = PlacedCache
+        elif self.window is not None and self.window < length:
             kind, length = WindowCache, self.window
         return kind(batch, self.kv_heads, length, self.head_dim, device=device, dtype=dtype)
 
@@ -223,7 +237,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
             q, k, v = self.project(query, key, value, start)
             if cache is not None:
                 k, v = cache.update(k, v)
-                narrow = self.window is None or k.shape[2] <= self.window  # then the last query sees every key there is
+                # Then the last query sees every key there is.
+                narrow = self.endless or (self.window is not None and k.shape[2] <= self.window)
         masked = mask is not None or bias is not None or key_mask is not None or self._drops_in_graph(q)
         if self.even and narrow and not masked and (start == 0 or not self.causal or q.shape[2] == 1):
             out = self._fused(q, k, v, None, self.causal and start == 0)
@@ -311,14 +326,26 @@ class Attention(CanonicalWeights, DerivedBuffers):
     ) -> Tensor:
         """Attention where something hides or weighs positions: all masks and-ed, all biases added, then one kernel.
         `places`: the keys' positions, where they are not 0, 1, 2, …"""
+        alone = start == 0 and mask is None and bias is None and self.slopes is None
+        if alone and self.sparse is not None and self.sparse.pays(q, k):
+            return self.sparse.attend(q, k, v, key_mask, self._attend, self.training)
         if places is None:
             places = torch.arange(k.shape[2], device=q.device)
-        visible = self._visible(q.shape[2], places, start)
+        more = None
+        if self.sparse is not None and self.patterned:
+            visible, more = self.sparse.masks(q, k, start, self.training)
+        else:
+            visible = self._visible(q.shape[2], places, start)
         for other in (mask, None if key_mask is None else key_mask[:, None, None]):
             if other is not None:
                 other = other.unsqueeze(1) if other.dim() == 3 else other
                 visible = other if visible is None else visible & other
         bias = self._bias(q.shape[2], places, start, bias)
+        bias = bias if more is None else more if bias is None else bias + more
+        return self._attend(q, k, v, visible, bias)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, bias: Tensor | None) -> Tensor:
+        """The kernel, or attention written out where the kernel lacks something."""
         onnx = bias is not None and torch.onnx.is_in_onnx_export()  # its attention knows no row that sees nothing
         if self.written_out or onnx or self._drops_in_graph(q):
             dropout = self.dropout if self.training else 0.0
@@ -389,6 +416,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
         said = [f"{self.out_weight.shape[0]}, {heads}"]
         said += ["causal"] if self.causal else []
         said += [] if self.window is None else [f"window={self.window}"]
+        said += [repr(self.sparse.pattern)] if self.sparse is not None and self.patterned else []
         said += [] if self.reads == "query" else [f"reads={self.reads}"]
         said += [] if self.slopes is None else ["alibi"]
         said += [] if self.softcap is None else [f"softcap={self.softcap:g}"]

@@ -20,6 +20,7 @@ from blockgraph.builder.rules_checks import (
     want_floats,
     without_defaults,
 )
+from blockgraph.builder.rules_sparse import attention_pairs, check_sparse
 from blockgraph.builder.shapes import Size, Value
 from blockgraph.specs.options import AttentionOptions, QKNorm, RelativeBiasOptions, Rope
 
@@ -64,6 +65,7 @@ class AttentionRules(Rules[AttentionOptions]):
         check_heads(o.heads, o.kv_heads, o.head_dim, width)
         if o.rope is not None:
             check_rope(o.rope, self.head_dim(o, i))
+        check_sparse(o)
         for port in ("mask", "bias"):
             if port in i:
                 _check_scores(o, i, port)
@@ -82,12 +84,14 @@ class AttentionRules(Rules[AttentionOptions]):
 
     @staticmethod
     def _settings(o: AttentionOptions, i: Inputs) -> dict[str, Any]:
-        plain = o.model_dump(include={"causal", "window", "scale", "dropout", "softcap", "sinks", "clip"})
+        plain = o.model_dump(
+            include={"causal", "window", "scale", "dropout", "softcap", "sinks", "clip", "global_tokens"}
+        )
         groups = {
             "rope": None if o.rope is None else rope_arguments(o.rope),
             "alibi": None if o.alibi is None else o.alibi.model_dump(),
             "qk_norm": None if o.qk_norm is None else norm_arguments(o.qk_norm),
-            "sparse": None if o.sparse is None else o.sparse.model_dump(),
+            "sparse": None if o.sparse is None else {"type": o.sparse.type, **o.sparse.numbers},
         }
         return {"bias": o.bias.plain, **plain, **groups, "reads": reads(i)}
 
@@ -110,12 +114,14 @@ class AttentionRules(Rules[AttentionOptions]):
         query, key, value = i["query"], key_of(i), value_of(i)
         projections = 2 * rows(query) * query.width * inner * 2  # query and out
         projections += 2 * rows(key) * key.width * kv + 2 * rows(value) * value.width * kv
-        return projections + 4 * rows(query) * int(key.shape[1]) * inner  # scores, and the mixture of values
+        pairs = attention_pairs(o, i)  # of each sequence and head: scores, and the mixture of values
+        return projections + 4 * int(query.shape[0]) * pairs * inner
 
     def state(self, o: AttentionOptions, i: Inputs, length: int) -> int:
         if not self.keeps_state(o, i):
             return 0
-        positions = min(length, o.window or length) if o.causal else int(key_of(i).shape[1])
+        kept = length if o.global_tokens else min(length, o.window or length)
+        positions = kept if o.causal else int(key_of(i).shape[1])
         return 2 * int(i["query"].shape[0]) * positions * self._inner(o, i)[1]
 
     def keeps_state(self, o: AttentionOptions, i: Inputs) -> bool:
@@ -127,9 +133,6 @@ class AttentionRules(Rules[AttentionOptions]):
 
     def reads_source(self, o: AttentionOptions, i: Inputs, axis: str) -> bool:
         return not o.causal and reads(i) != "query" and axis in key_of(i).shape[1].symbols
-
-    def missing(self, o: AttentionOptions) -> str | None:
-        return "attention's sparse is not built yet" if o.sparse else None
 
     @staticmethod
     def head_dim(o: AttentionOptions, i: Inputs) -> int:
@@ -154,6 +157,7 @@ DEFAULTS = {
     "sinks": False,
     "clip": None,
     "sparse": None,
+    "global_tokens": 0,
     "reads": "query",
 }
 
@@ -234,7 +238,7 @@ def _check_sources(o: AttentionOptions, i: Inputs) -> None:
         raise RuleError(
             "shape", message, port="value" if "value" in i else "key", help="both come from the same positions"
         )
-    for option in ("causal", "window"):
+    for option in ("causal", "window", "sparse"):
         if getattr(o, option) and key.shape[1] != query.shape[1]:
             message = f"{option} compares positions, but queries are at {query.shape[1]} and keys at {key.shape[1]}"
             raise RuleError("shape", message, option=option, help="leave it out where attention reads another sequence")

@@ -231,6 +231,7 @@ def logits_of(out: Any, output: str | None = None) -> torch.Tensor:
 
 
 def longest(model: torch.nn.Module) -> int | None:
-    """How many positions the model can read: its shortest table of learned positions; None where it has none."""
-    lengths = [module.length for module in model.modules() if type(module).__name__ == "LearnedPositions"]
+    """How many positions the model can read: its shortest table or projection of positions; None where it has none."""
+    bounded = ("LearnedPositions", "LinformerAttention")
+    lengths = [module.length for module in model.modules() if type(module).__name__ in bounded]
     return min((int(length) for length in lengths if isinstance(length, int)), default=None)

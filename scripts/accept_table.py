@@ -62,6 +62,14 @@ CHECKS = [
         "drawings whose fine layout breaks a rule, of 500 random graphs and all presets in every view",
     ),
     Check(
+        "attention-window",
+        "{python} benchmarks/attention.py --slope window",
+        "<= 2.4",
+        "a training step's attention at 8192 positions over 4096; full attention has 4",
+    ),
+    Check("attention-bigbird", "{python} benchmarks/attention.py --slope bigbird", "<= 2.4", "the same"),
+    Check("attention-linear", "{python} benchmarks/attention.py --slope linear", "<= 2.4", "the same"),
+    Check(
         "parity",
         "{python} benchmarks/parity.py",
         "<= 1e-4",

@@ -65,7 +65,8 @@ _ATTENTION = (
         ),
         ("Attention", "attention", "attention"),
         formula="out = W_out · softmax(scale · (W_query query)(W_key key)ᵀ + bias) (W_value value)",
-        paper="Vaswani et al. 2017; kv_heads: Ainslie et al. 2023; rope: Su et al. 2021; alibi: Press et al. 2021",
+        paper="Vaswani et al. 2017; kv_heads: Ainslie et al. 2023; rope: Su et al. 2021; alibi: Press et al. 2021; "
+        "sparse: Child et al. 2019, Beltagy et al. 2020, Zaheer et al. 2020",
     ),
     _type(
         "latent_attention",
@@ -82,6 +83,22 @@ _ATTENTION = (
         ("LocalGlobalAttention", "latent", "local_global_attention"),
         formula="attention within ± window/2; global positions see all and are seen by all",
         paper="Beltagy et al. 2020, Longformer",
+    ),
+    _type(
+        "linear_attention",
+        "attention without a softmax: its cost grows with the length, its state not at all",
+        (X,),
+        ("LinearAttention", "linear_attention", "linear_attention"),
+        formula="out[i] = W_out · Σⱼ (φ(q[i])·φ(k[j])) v[j] / Σⱼ φ(q[i])·φ(k[j])",
+        paper="Katharopoulos et al. 2020; favor: Choromanski et al. 2021, Performer",
+    ),
+    _type(
+        "linformer_attention",
+        "attention over positions that are projected to a few",
+        (X,),
+        ("LinformerAttention", "linear_attention", "linformer"),
+        formula="out = W_out · softmax(q (E k)ᵀ / √d) (F v); E, F: length → rank",
+        paper="Wang et al. 2020, Linformer",
     ),
     _type(
         "relative_bias",

@@ -174,11 +174,49 @@ class QKNorm(Options):
 
 
 class Sparse(Options):
-    """Block-sparse attention (Zaheer et al. 2020, BigBird)."""
+    """A pattern of pairs that attention looks at; the others cost nothing where texts are long."""
 
-    type: Literal["bigbird"] = Field("bigbird", description="window, global and random blocks")
-    block: Size = Field(64, description="positions of one block")
-    random: Count = Field(3, description="random blocks that each block sees")
+    type: Literal["bigbird", "dilated", "strided", "fixed", "blocks"] = Field(
+        "bigbird",
+        description="bigbird: own, neighbouring, first, last and random blocks; dilated: a window over every "
+        "dilation-th key; strided: keys nearer than stride, and every stride-th; fixed: the own block, and the "
+        "summary of every block; blocks: the own block, and its neighbours",
+    )
+    block: Size = Field(64, description="bigbird, fixed, blocks: positions of one block")
+    random: Count = Field(3, description="bigbird: random blocks that each block sees in training")
+    window: Size | None = Field(None, description="dilated: causal: the last so many keys; else half on each side")
+    dilation: Size | None = Field(None, description="dilated: from one key that is seen to the next")
+    stride: Size | None = Field(None, description="strided: from one far key that is seen to the next")
+    summary: Size = Field(1, description="fixed: the last keys of each block that all later blocks see")
+    reach: Count = Field(1, description="blocks: neighbours that are seen on each side")
+
+    OF: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "bigbird": ("block", "random"),
+        "dilated": ("window", "dilation"),
+        "strided": ("stride",),
+        "fixed": ("block", "summary"),
+        "blocks": ("block", "reach"),
+    }
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers of its type."""
+        return {name: getattr(self, name) for name in self.OF[self.type]}
+
+    @model_validator(mode="after")
+    def _options_of_the_type(self) -> Self:
+        for name in sorted(self.model_fields_set - {"type", *self.OF[self.type]}):
+            raise PydanticCustomError(
+                "bad-option", "'{name}' does not belong to sparse type '{type}'", {"name": name, "type": self.type}
+            )
+        for name, value in self.numbers.items():
+            if value is None:
+                raise PydanticCustomError(
+                    "missing-option", "sparse type '{type}' needs '{name}'", {"type": self.type, "name": name}
+                )
+        if self.type == "fixed" and self.summary > self.block:
+            raise PydanticCustomError("bad-option", "a block's 'summary' is longer than the block")
+        return self
 
 
 def _all_sides(value: Any) -> Any:
@@ -209,7 +247,10 @@ class AttentionOptions(Options):
     qk_norm: QKNorm | None = Field(None, description="norms on queries and keys")
     sinks: Flag = Field(False, description="a learned score per head that takes attention away (GPT-OSS)")
     clip: Positive | None = Field(None, description="clamps queries, keys and values to this size (OLMo, MPT)")
-    sparse: Sparse | None = Field(None, description="block-sparse pattern")
+    sparse: Sparse | None = Field(None, description="a sparse pattern instead of a window")
+    global_tokens: Count = Field(
+        0, description="with window or sparse: so many first positions see all, are seen by all"
+    )
 
 
 class LatentAttentionOptions(Options):
@@ -230,6 +271,31 @@ class LatentAttentionOptions(Options):
 class LocalGlobalAttentionOptions(Options):
     heads: Size = Field(description="number of heads")
     window: Size = Field(description="keys that a local position sees, half of them on each side")
+    dropout: Rate = Field(0.0, description="dropout on the attention weights")
+
+
+class LinearAttentionOptions(Options):
+    heads: Size = Field(description="number of heads")
+    head_dim: Size | None = Field(None, description="features of a head (default: width // heads)")
+    feature_map: Literal["elu", "relu", "favor"] = Field(
+        "elu", description="of queries and keys: elu(x) + 1, relu(x), or random features of the softmax (Performer)"
+    )
+    features: Size | None = Field(None, description="favor: random features of a head (default: 4 · head_dim)")
+    causal: Flag = Field(False, description="a position sees itself and earlier ones only")
+    bias: Flag = Field(True, description="the projections have a bias")
+    eps: NotNegative = Field(1e-6, description="added to the sum that the mixture is divided by")
+
+
+class LinformerAttentionOptions(Options):
+    heads: Size = Field(description="number of heads")
+    length: Size = Field(description="the longest sequence")
+    rank: Size = Field(description="what its positions are projected to")
+    share: Literal["none", "heads", "key_value"] = Field(
+        "heads",
+        description="projections of positions: one for each head's keys, one for its values; one for all heads' keys, "
+        "one for values; one for all",
+    )
+    bias: Flag = Field(True, description="the projections of features have a bias")
     dropout: Rate = Field(0.0, description="dropout on the attention weights")
 
 

@@ -108,8 +108,18 @@ def _attention_extras(leaf: Leaf) -> tuple[str, ...]:
         "QK norm" if _option(leaf, "qk_norm") else "",
         f"softcap {number(softcap)}" if softcap else "",
         "sinks" if _option(leaf, "sinks") else "",
-        "block-sparse" if _option(leaf, "sparse") else "",
+        sparse_words(_option(leaf, "sparse")),
+        f"{first} global token{'s' * (first > 1)}" if (first := _option(leaf, "global_tokens")) else "",
     )
+
+
+def sparse_words(sparse: Any) -> str:
+    """What a sparse pattern is called: `strided 64`, `window 32 × 4`."""
+    if sparse is None:
+        return ""
+    size = sparse.stride or sparse.block
+    said = {"bigbird": "block-sparse", "dilated": f"window {sparse.window} × {sparse.dilation}"}
+    return said.get(sparse.type, f"{sparse.type} {size}")
 
 
 def _beside_attention(leaf: Leaf) -> Face | None:
@@ -129,6 +139,19 @@ def latent_attention(leaf: Leaf) -> Face:
 def local_global_attention(leaf: Leaf) -> Face:
     small = _facts(f"{_option(leaf, 'heads')} heads", f"window {_option(leaf, 'window')}", _amount(leaf))
     return Face("attention", ("Local + Global", "Attention"), small)
+
+
+def linear_attention(leaf: Leaf) -> Face:
+    masked = ("Masked",) if _option(leaf, "causal") else ()
+    small = _facts(f"{_option(leaf, 'heads')} heads", f"φ = {_option(leaf, 'feature_map')}", _amount(leaf))
+    return Face("attention", (*masked, "Linear", "Attention"), small)
+
+
+def linformer_attention(leaf: Leaf) -> Face:
+    ranks = f"{_option(leaf, 'length')} → {_option(leaf, 'rank')} positions"
+    return Face(
+        "attention", ("Linformer", "Attention"), _facts(f"{_option(leaf, 'heads')} heads", ranks, _amount(leaf))
+    )
 
 
 def relative_bias(leaf: Leaf) -> Face:

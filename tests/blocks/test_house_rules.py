@@ -24,6 +24,8 @@ from blockgraph.blocks.grid_bias import GridBias
 from blockgraph.blocks.joining import Concat, Split
 from blockgraph.blocks.latent_attention import LatentAttention
 from blockgraph.blocks.linear import Linear, TiedLinear
+from blockgraph.blocks.linear_attention import LinearAttention
+from blockgraph.blocks.linformer import LinformerAttention
 from blockgraph.blocks.local_global_attention import LocalGlobalAttention
 from blockgraph.blocks.norms import AddNorm, LayerNorm, RMSNorm
 from blockgraph.blocks.parameter import Parameter
@@ -37,6 +39,7 @@ from blockgraph.blocks.similarity import Similarity
 FOLDER = Path(blockgraph.blocks.__file__).parent
 FILES = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.py")
 ALLOWED = {"__future__", "collections.abc", "math", "torch", "torch.nn.functional", "typing", "inspect", "warnings"}
+ALLOWED |= {"torch.nn.attention.flex_attention"}
 STATEMENTS = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.Expr, ast.If)
 
 MAKERS: list[Any] = [
@@ -54,6 +57,8 @@ MAKERS: list[Any] = [
     lambda: GRU(8, 4, bidirectional=True),
     lambda: LSTM(8, 4),
     lambda: LayerNorm(8),
+    lambda: LinearAttention(8, 2, feature_map="favor", causal=True),
+    lambda: LinformerAttention(8, 2, 9, 4, share="none"),
     lambda: LatentAttention(8, 2, 5, 3, 2, 4, query_rank=6, rope={}, causal=True, bias=True),
     lambda: LearnedPositions(5, 8),
     lambda: Linear(8, 4),
@@ -108,7 +113,7 @@ def test_top_level_names_are_unique_across_files() -> None:
 def test_public_classes_and_their_forward_are_documented() -> None:
     for make in MAKERS:
         assert type(make()).__doc__, make
-    assert len({type(make()) for make in MAKERS}) == len(MAKERS) == 32
+    assert len({type(make()) for make in MAKERS}) == len(MAKERS) == 34
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: type(make()).__name__)
@@ -157,6 +162,8 @@ NUMBERS: dict[str, Any] = {
     "ffn.dropout": lambda n: FeedForward(16, 32, dropout=0.01 * n),
     "latent_attention.scale": lambda n: LatentAttention(16, 2, 4, 3, 2, 3, rope={}, causal=True, scale=0.1 * n),
     "layer_norm.eps": lambda n: LayerNorm(16, eps=1e-5 * n),
+    "linear_attention.eps": lambda n: LinearAttention(16, 2, causal=True, eps=1e-3 * n),
+    "linformer_attention.dropout": lambda n: LinformerAttention(16, 2, 9, 4, dropout=0.01 * n),
     "local_global_attention.dropout": lambda n: LocalGlobalAttention(16, 2, 4, dropout=0.01 * n),
     "positions.theta": lambda n: SinusoidalPositions(16, theta=100.0 * n),
     "rms_norm.offset": lambda n: RMSNorm(16, offset=0.1 * n),

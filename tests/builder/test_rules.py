@@ -91,6 +91,8 @@ def test_rules_load_no_torch() -> None:
         ("gru", {"width": 5, "bidirectional": True}, (X,), "out=float[B, T, 10] final=float[B, 10]"),
         ("moe", {"experts": 4, "top_k": 2, "hidden": 6}, (X,), "out=float[B, T, 12]"),
         ("local_global_attention", {"heads": 3, "window": 4}, (X,), "out=float[B, T, 12]"),
+        ("linear_attention", {"heads": 3}, (X,), "out=float[B, T, 12]"),
+        ("linformer_attention", {"heads": 3, "length": 9, "rank": 4}, (X,), "out=float[B, T, 12]"),
     ],
 )  # fmt: skip
 def test_shapes(name: str, given: dict[str, Any], x: tuple[Value, ...], expected: str) -> None:
@@ -225,6 +227,7 @@ def test_state() -> None:
     assert state("latent_attention", latent, one) == 2 * 10 * 6
     assert (state("rnn", {"width": 5}, one), state("lstm", {"width": 5}, one)) == (10, 20)
     assert state("positions", {"kind": "sinusoidal"}, one) == 0
+    assert state("linear_attention", {"heads": 3, "causal": True}, one) == 2 * 3 * 4 * 5  # whatever the length is
 
 
 def test_who_can_decode() -> None:
@@ -237,6 +240,10 @@ def test_who_can_decode() -> None:
     assert reason("attention", {"heads": 3}) == "attention that is not causal looks at later positions"
     assert reason("gru", {"width": 3}) is None
     assert reason("gru", {"width": 3, "bidirectional": True}) == "a bidirectional gru also reads the text from its end"
+    assert reason("linear_attention", {"heads": 3, "causal": True}) is None
+    assert reason("linear_attention", {"heads": 3}) and reason(
+        "linformer_attention", {"heads": 3, "length": 9, "rank": 4}
+    )
     assert reason("concat", {}) is None
     for name, given in (("concat", {}), ("split", {"into": {"a": "rest"}})):
         assert reason(name, {**given, "along": "positions"}) == f"{name} along positions cannot run step by step yet"
@@ -257,9 +264,8 @@ def test_what_is_not_built_yet() -> None:
 
     yarn = {"type": "yarn", "factor": 2, "original_length": 8}
     assert missing("attention", heads=1, rope=yarn, sinks=True, clip=8.0) is None
-    assert missing("attention", heads=1, sparse={"type": "bigbird"}) == "attention's sparse is not built yet"
     found = {name for name, type in BUILTIN.items() if type.rules and "missing" in vars(resolve(type.rules))}
-    assert found == {"attention", "embedding"}
+    assert found == {"embedding"}
     assert missing("embedding", width=4, pretrained="glove.txt") and not missing("embedding", width=4)
 
 

@@ -16,6 +16,7 @@ from blockgraph.specs.builtin import BUILTIN
 from blockgraph.specs.registry import resolve
 
 X = Value.of(2, 6, 12)
+LONG = Value.of(2, 300, 12)
 S = Value.of(2, 9, 20)
 S12 = Value.of(2, 9, 12)
 IDS = Value(Value.of(2, 6).shape, "int", vocabulary=50)
@@ -126,6 +127,70 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "local_global_attention",
         {"heads": 3, "window": 2},
         {"x": X, "global_tokens": Value.of(2, 6, dtype="bool")},
+    ),
+    "long local": ("local_global_attention", {"heads": 3, "window": 20}, {"x": LONG}),
+    "long local and global": (
+        "local_global_attention",
+        {"heads": 3, "window": 20},
+        {"x": LONG, "global_tokens": Value.of(2, 300, dtype="bool")},
+    ),
+    "long window": ("attention", {"heads": 3, "causal": True, "window": 20}, {"query": LONG}),
+    "long window both ways": ("attention", {"heads": 3, "window": 70, "global_tokens": 3}, {"query": LONG}),
+    "long window, biased": (
+        "attention",
+        {"heads": 3, "window": 20},
+        {"query": LONG, "bias": Value.of(1, 3, 300, 300)},
+    ),
+    "window of half the text": ("attention", {"heads": 3, "causal": True, "window": 150}, {"query": LONG}),
+    "dilated": (
+        "attention",
+        {"heads": 3, "sparse": {"type": "dilated", "window": 9, "dilation": 2}, "global_tokens": 2},
+        {"query": LONG},
+    ),
+    "strided": (
+        "attention",
+        {"heads": 3, "causal": True, "sparse": {"type": "strided", "stride": 16}},
+        {"query": LONG},
+    ),
+    "strided both ways": ("attention", {"heads": 3, "sparse": {"type": "strided", "stride": 14}}, {"query": LONG}),
+    "strided with sinks": (
+        "attention",
+        {"heads": 3, "sinks": True, "sparse": {"type": "strided", "stride": 14}},
+        {"query": LONG},
+    ),
+    "fixed": (
+        "attention",
+        {"heads": 3, "causal": True, "sparse": {"type": "fixed", "block": 16, "summary": 2}, "global_tokens": 15},
+        {"query": LONG},
+    ),
+    "blocks": (
+        "attention",
+        {"heads": 3, "sparse": {"type": "blocks", "block": 7}, "global_tokens": 1},
+        {"query": LONG},
+    ),
+    "bigbird": ("attention", {"heads": 3, "sparse": {"block": 8}}, {"query": LONG}),
+    "bigbird, short": ("attention", {"heads": 3, "sparse": {"block": 30}}, {"query": LONG}),
+    "linear attention": ("linear_attention", {"heads": 3, "causal": True}, {"x": Value.of(2, 70, 12)}),
+    "linear attention both ways": (
+        "linear_attention",
+        {"heads": 2, "head_dim": 5, "feature_map": "relu", "bias": False},
+        {"x": X},
+    ),
+    "random features": (
+        "linear_attention",
+        {"heads": 3, "feature_map": "favor", "features": 10, "causal": True, "eps": 1e-4},
+        {"x": X},
+    ),
+    "linformer": ("linformer_attention", {"heads": 3, "length": 9, "rank": 4}, {"x": X}),
+    "linformer of many": (
+        "linformer_attention",
+        {"heads": 3, "length": 6, "rank": 4, "share": "none", "bias": False},
+        {"x": X},
+    ),
+    "linformer of one": (
+        "linformer_attention",
+        {"heads": 3, "length": 6, "rank": 4, "share": "key_value", "dropout": 0.1},
+        {"x": X},
     ),
     "moe": ("moe", {"experts": 5, "top_k": 2, "hidden": 7}, {"x": X}),
     "moe on a vector": ("moe", {"experts": 5, "top_k": 2, "hidden": 7, "normalize": False}, {"x": Value.of(12)}),
@@ -284,10 +349,11 @@ def test_state(case: str) -> None:
     rules, options, inputs = node(case)
     positional, keywords = tensors(case, "cpu")
     built = module(case, "cpu")
-    cache = built.new_cache(2, 8)  # type: ignore[operator]
+    length = 304 if positional[0].shape[1:2] == (300,) else 70 if positional[0].shape[1:2] == (70,) else 8
+    cache = built.new_cache(2, length)  # type: ignore[operator]
     with torch.no_grad():
         built(*positional, **keywords, cache=cache)
-    assert cache.numbers == rules.state(options, inputs, 8)
+    assert cache.numbers == rules.state(options, inputs, length)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -5,6 +5,7 @@ No value is at its default: biases and norms are drawn too, and every eps is 2e-
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,9 @@ _GRANITE = {
 
 _DISTIL = {"dim": 24, "n_heads": 4, "hidden_dim": 36, "n_layers": 2, "max_position_embeddings": 64}
 
+_BIGBIRD = _BERT | {"max_position_embeddings": 512, "block_size": 4, "num_random_blocks": 2}
+_LONGFORMER = _BERT | {"type_vocab_size": 1, "max_position_embeddings": 512, "attention_window": [6, 12]}
+
 BODIES = {  # the classes without a head: of which case
     "gpt2": "GPT2Model", "llama": "LlamaModel", "mistral": "MistralModel", "qwen2": "Qwen2Model", "qwen3": "Qwen3Model",
     "phi": "PhiModel", "phi3": "Phi3Model", "olmo2": "Olmo2Model", "gemma": "GemmaModel", "gemma2": "Gemma2Model",
@@ -93,6 +97,7 @@ BODIES = {  # the classes without a head: of which case
     "pythia": "GPTNeoXModel", "gpt-j": "GPTJModel", "granite": "GraniteModel", "modernbert": "ModernBertModel",
     "distilbert": "DistilBertModel", "t5": "T5Model", "mt5": "MT5Model", "t5-other": "T5EncoderModel",
     "marian": "MarianModel", "opt": "OPTModel", "mt5-encoder": "MT5EncoderModel",
+    "bigbird": "BigBirdModel", "longformer": "LongformerModel",
 }  # fmt: skip
 
 
@@ -231,6 +236,18 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "full_attention": {"rope_type": "linear", "factor": 3.0, "rope_theta": 900.0},
             "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}}},
     ),
+    "bigbird": ("BigBirdConfig", "BigBirdForMaskedLM", _BIGBIRD),
+    "bigbird-other": (
+        "BigBirdConfig", "BigBirdForMaskedLM",
+        _BIGBIRD | {"block_size": 3, "num_random_blocks": 1, "use_bias": False, "rescale_embeddings": True,
+                    "hidden_act": "relu"},
+    ),
+    "bigbird-full": ("BigBirdConfig", "BigBirdForMaskedLM", _BIGBIRD | {"attention_type": "original_full"}),
+    "longformer": ("LongformerConfig", "LongformerForMaskedLM", _LONGFORMER),
+    "longformer-other": (
+        "LongformerConfig", "LongformerForMaskedLM",
+        _LONGFORMER | {"attention_window": 4, "num_hidden_layers": 3, "num_attention_heads": 3, "hidden_act": "relu"},
+    ),
     "falcon-alibi": (
         "FalconConfig", "FalconForCausalLM",
         _FALCON | {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True},
@@ -294,6 +311,15 @@ def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None
     yield call(9, "right")
     yield call(9, "left")
     yield call(50, "full")
+    if CASES[name][0] in ("BigBirdConfig", "LongformerConfig"):
+        yield call(301, "right")
+        yield call(301, "left")
+    if CASES[name][0] == "LongformerConfig":
+        for length in (30, 301):
+            _, given, valid = call(length, "right")
+            flags = torch.rand(3, length, generator=random) < torch.tensor([[0.0], [0.2], [0.3]])
+            flags = flags & given["attention_mask"].bool()
+            yield "global", given | {"global_attention_mask": flags.long()}, valid
     if CASES[name][2].get("type_vocab_size") == 3:
         _, given, valid = call(9, "right")
         yield "segments", given | {"token_type_ids": torch.randint(0, 3, (3, 9), generator=random)}, valid
@@ -304,7 +330,7 @@ def distance(name: str, model: Any, reference: Any) -> float:
     worst = 0.0
     for _, given, valid in scenarios(name):
         with torch.no_grad():
-            ours, theirs = model(**given), reference(**given)
+            ours, theirs = model(**given), copy.deepcopy(reference)(**given)  # BigBird's call changes the model
         for output, found in ours.items():
             there = theirs[output]
             rows = (

@@ -137,6 +137,8 @@ MUTATIONS: list[tuple[str, tuple[str, ...], Callable[[nn.Module], None] | None]]
     ("gpt-oss", (), dropped("decoder.0.attn.sinks")),
     ("olmoe", ("vars.clip=1.0",), None),
     ("smollm3", ("vars.turning=[true, true, true]",), None),
+    ("bigbird", ("vars.pattern={type: bigbird, block: 4, random: 1}",), None),
+    ("longformer", ("vars.windows=[6, 10]",), None),
 ]
 
 

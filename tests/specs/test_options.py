@@ -25,13 +25,20 @@ TABLE: dict[str, dict[str, Any]] = {
     "attention": {
         "heads": NEEDED, "kv_heads": None, "head_dim": None, "bias": o.ProjectionBias(), "causal": False,
         "window": None, "scale": None, "dropout": 0.0, "softcap": None, "rope": None, "alibi": None,
-        "qk_norm": None, "sinks": False, "clip": None, "sparse": None,
+        "qk_norm": None, "sinks": False, "clip": None, "sparse": None, "global_tokens": 0,
     },
     "latent_attention": {
         "heads": NEEDED, "kv_rank": NEEDED, "head_dim": NEEDED, "rope_dim": NEEDED, "value_dim": NEEDED,
         "query_rank": None, "rope": None, "causal": False, "scale": None, "bias": False, "eps": 1e-6, "dropout": 0.0,
     },
     "local_global_attention": {"heads": NEEDED, "window": NEEDED, "dropout": 0.0},
+    "linear_attention": {
+        "heads": NEEDED, "head_dim": None, "feature_map": "elu", "features": None, "causal": False, "bias": True,
+        "eps": 1e-6,
+    },
+    "linformer_attention": {
+        "heads": NEEDED, "length": NEEDED, "rank": NEEDED, "share": "heads", "bias": True, "dropout": 0.0,
+    },
     "relative_bias": {"heads": NEEDED, "buckets": 32, "max_distance": 128, "bidirectional": True},
     "grid_bias": {"heads": NEEDED, "rows": NEEDED, "columns": NEEDED, "class_token": True},
     "ffn": {"hidden": NEEDED, "activation": "gelu", "gated": False, "bias": True, "dropout": 0.0},
@@ -68,7 +75,7 @@ PORTS = {
     "multiply": "x…", "add_norm": "x…", "layer_norm": "x", "rms_norm": "x", "linear": "x", "activation": "x",
     "scale": "x", "softcap": "x", "dropout": "x", "concat": "x…", "split": "x", "parameter": "", "patches": "image",
     "conv1d": "x", "pool": "x ids?", "similarity": "a b", "equal": "a b", "rnn": "x initial?", "lstm": "x initial?",
-    "gru": "x initial?",
+    "gru": "x initial?", "linear_attention": "x", "linformer_attention": "x",
 }  # fmt: skip
 
 
@@ -264,3 +271,10 @@ def test_pool_takes_a_word_or_a_position() -> None:
     assert errors(o.PoolOptions, take=True) == [("take", "bad-choice")]
     assert errors(o.PoolOptions, take=0.5) == [("take", "float-size")]
     assert errors(o.PoolOptions, take=10**5000) == [("take", "bad-option")]
+
+
+def test_sparse_takes_the_numbers_of_its_type() -> None:
+    assert o.Sparse.model_validate({"type": "fixed"}).numbers == {"block": 64, "summary": 1}
+    assert errors(o.Sparse, type="strided") == [("", "missing-option")]
+    assert errors(o.Sparse, type="strided", stride=4, block=8) == [("", "bad-option")]
+    assert errors(o.Sparse, type="fixed", block=2, summary=3) == [("", "bad-option")]
