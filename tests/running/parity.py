@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.running import cases_decoders
+
 BAR = 1e-4  # of the reference's standard deviation
 VOCABULARY = 61
 PAD = 1
@@ -232,6 +234,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }  # fmt: skip
 CASES |= {f"{name}-body": _body(name) for name in BODIES}
+CASES |= cases_decoders.CASES
 
 
 def save(name: str, folder: Path, **options: Any) -> Any:
