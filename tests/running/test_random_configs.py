@@ -45,16 +45,17 @@ _RMS: Fields = _SIZES | {
     "rms_norm_eps": EPS, "hidden_act": ACTIVATIONS, "tie_word_embeddings": BOTH, "rope_parameters": rope(*SCALED),
     "rope_theta": [70.0],
 }  # fmt: skip
+_THREE: Fields = {"num_hidden_layers": [3]}
 _LAYERS: Fields = {"layer_types": [[a, b, c] for a in KINDS for b in KINDS for c in KINDS]}
 _WINDOWS: Fields = {
-    "use_sliding_window": BOTH, "sliding_window": [3, 20], "max_window_layers": [0, 1, 2, 9], "num_hidden_layers": [3],
+    "use_sliding_window": BOTH, "sliding_window": [3, 20], "max_window_layers": [0, 1, 2, 9],
 }  # fmt: skip
 _GEMMA: Fields = {name: values for name, values in _RMS.items() if name != "hidden_act"} | {
     "head_dim": [8, 10], "attention_bias": BOTH, "rope_parameters": rope(),
 }  # fmt: skip
 _GEMMA2: Fields = _GEMMA | {
     "hidden_activation": ACTIVATIONS, "query_pre_attn_scalar": [8, 11], "sliding_window": [3, 20],
-    "attn_logit_softcapping": [None, 1.5], "final_logit_softcapping": [None, 2.0], "num_hidden_layers": [3],
+    "attn_logit_softcapping": [None, 1.5], "final_logit_softcapping": [None, 2.0],
     "use_bidirectional_attention": [None, False, False, True],
 }  # fmt: skip
 _GPT2: Fields = {
@@ -71,18 +72,18 @@ TYPES: dict[str, tuple[str, list[str], Fields, Fields]] = {
     "mistral": (
         "MistralConfig", ["MistralForCausalLM"], _SIZES, _RMS | {"sliding_window": [None, 3, 20], "head_dim": [8, 10]},
     ),
-    "qwen2": ("Qwen2Config", ["Qwen2ForCausalLM"], _SIZES, _RMS | _WINDOWS | _LAYERS),
+    "qwen2": ("Qwen2Config", ["Qwen2ForCausalLM"], _SIZES | _THREE, _RMS | _WINDOWS | _LAYERS),
     "qwen3": (
-        "Qwen3Config", ["Qwen3ForCausalLM"], _SIZES,
+        "Qwen3Config", ["Qwen3ForCausalLM"], _SIZES | _THREE,
         _RMS | _WINDOWS | _LAYERS | {"attention_bias": BOTH, "head_dim": [8, 10]},
     ),
     "gemma": (
         "GemmaConfig", ["GemmaForCausalLM"], _SIZES,
         _GEMMA | {"hidden_act": ACTIVATIONS, "use_bidirectional_attention": [None, False, False, True]},
     ),
-    "gemma2": ("Gemma2Config", ["Gemma2ForCausalLM"], _SIZES | {"num_hidden_layers": [3]}, _GEMMA2 | _LAYERS),
+    "gemma2": ("Gemma2Config", ["Gemma2ForCausalLM"], _SIZES | _THREE, _GEMMA2 | _LAYERS),
     "gemma3": (
-        "Gemma3TextConfig", ["Gemma3ForCausalLM"], _SIZES | {"num_hidden_layers": [3]},
+        "Gemma3TextConfig", ["Gemma3ForCausalLM"], _SIZES | _THREE,
         _GEMMA2 | _LAYERS | {"sliding_window_pattern": [2, 3], "rope_parameters": [
             {"full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 900.0},
              "sliding_attention": {"rope_type": "default", "rope_theta": 90.0}},
@@ -120,9 +121,9 @@ TYPES: dict[str, tuple[str, list[str], Fields, Fields]] = {
         | {"afn": ["gelu", "relu", "silu", "swish"]},
     ),
     "gpt_neo": (
-        "GPTNeoConfig", ["GPTNeoForCausalLM"], {},
+        "GPTNeoConfig", ["GPTNeoForCausalLM"],
+        {"attention_types": [[[["global", "local"], 1]], [[["local"], 2]], [[["local"], 1], [["global"], 1]]]},
         {"hidden_size": [24, 48], "num_heads": [2, 4, 6], "num_layers": [2], "max_position_embeddings": [64],
-         "attention_types": [[[["global", "local"], 1]], [[["local"], 2]], [[["local"], 1], [["global"], 1]]],
          "window_size": [1, 4, 30], "intermediate_size": [None, 20], "activation_function": ACTIVATIONS,
          "layer_norm_epsilon": EPS, "tie_word_embeddings": BOTH},
     ),
@@ -132,7 +133,7 @@ TYPES: dict[str, tuple[str, list[str], Fields, Fields]] = {
          "layer_norm_eps": EPS, "use_parallel_residual": BOTH, "attention_bias": BOTH, "tie_word_embeddings": BOTH,
          "max_position_embeddings": [64], "rotary_emb_base": [300], "rotary_pct": [0.5, 1.0],
          "rope_theta": [70.0], "partial_rotary_factor": [0.5],
-         "rope_parameters": rope(SCALED[0], partial_rotary_factor=0.5) + [{"rope_type": "default", "rope_theta": 70.0}]},
+         "rope_parameters": [*rope(SCALED[0], partial_rotary_factor=0.5), {"rope_type": "default", "rope_theta": 70.0}]},
     ),
     "opt": (
         "OPTConfig", ["OPTForCausalLM", "OPTModel"], {},
@@ -179,7 +180,7 @@ TYPES: dict[str, tuple[str, list[str], Fields, Fields]] = {
          "use_qk_norm": BOTH, "logit_scale": [0.3, 2.0], "head_dim": [8, 10], "rope_parameters": rope(*SCALED)},
     ),
     "cohere2": (
-        "Cohere2Config", ["Cohere2ForCausalLM"], _SIZES | {"num_hidden_layers": [3]},
+        "Cohere2Config", ["Cohere2ForCausalLM"], _SIZES | _THREE,
         {"layer_norm_eps": EPS, "hidden_act": ACTIVATIONS, "tie_word_embeddings": BOTH, "attention_bias": BOTH,
          "logit_scale": [0.3, 2.0], "sliding_window": [3, 20], "rope_parameters": rope(), **_LAYERS,
          "sliding_window_pattern": [2, 3]},

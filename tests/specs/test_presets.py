@@ -20,10 +20,11 @@ from tests.texts import HEAD
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "presets"
 NAMES = (
-    "albert-base bert-base bert-base-classify bert-base-mlm bloom-560m distilbert-base falcon-7b gemma-2b "
-    "gemma2-9b gemma3-1b gpt-j-6b gpt-nano gpt-neo-125m gpt2 gpt2-large gpt2-medium gpt2-xl gpt3 granite-2b "
-    "llama-nano llama3-405b llama3-8b lstm-nano marian-en-de modernbert-base olmo2-7b opt-350m phi-2 phi3-mini "
-    "pythia-160m qwen3-8b roberta-base t5-small transformer-base transformer-nano"
+    "albert-base bert-base bert-base-classify bert-base-mlm biogpt bloom-560m codegen-350m "
+    "command-r-35b command-r7b distilbert-base falcon-7b gemma-2b "
+    "gemma2-9b gemma3-1b gpt-j-6b gpt-nano gpt-neo-125m gpt1 gpt2 gpt2-large gpt2-medium gpt2-xl gpt3 granite-2b "
+    "llama-nano llama3-405b llama3-8b lstm-nano marian-en-de modernbert-base mpt-7b olmo2-7b opt-350m phi-2 phi3-mini "
+    "pythia-160m qwen3-8b roberta-base stablelm-3b starcoder-15b t5-small transformer-base transformer-nano xglm-564m"
 )
 MORE = sorted(Path(os.environ["BLOCKGRAPH_SPECS"]).glob("*.yaml")) if "BLOCKGRAPH_SPECS" in os.environ else []
 

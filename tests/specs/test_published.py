@@ -191,7 +191,7 @@ def test_values_can_be_set_over_it(tmp_path: Path) -> None:
 
 def test_mappings_replace_the_presets_whole(tmp_path: Path) -> None:
     rope = spec_of(tmp_path, LLAMA).vars["rope"]
-    assert rope == {"theta": 1e4, "fraction": 1.0, "type": "default", "original_length": 64, "max_length": 64}
+    assert rope == {"theta": 1e4, "type": "default", "original_length": 64, "max_length": 64}
 
 
 @pytest.mark.parametrize("config", [GPT2, BERT, LLAMA], ids=lambda config: config["model_type"])
@@ -407,6 +407,15 @@ PEERS: list[tuple[str, str, dict[str, Any]]] = [
         "Qwen2ForCausalLM",
         LLAMA_SIZES | {"use_sliding_window": True, "max_window_layers": 2, "tie_word_embeddings": True},
     ),
+    ("MptConfig", "MptForCausalLM", {}),
+    ("StableLmConfig", "StableLmForCausalLM", {"qk_layernorm": True, "num_key_value_heads": 8}),
+    ("CohereConfig", "CohereForCausalLM", {"use_qk_norm": True, "num_key_value_heads": 8}),
+    ("Cohere2Config", "Cohere2ForCausalLM", {}),
+    ("CodeGenConfig", "CodeGenForCausalLM", {}),
+    ("GPTBigCodeConfig", "GPTBigCodeForCausalLM", {}),
+    ("XGLMConfig", "XGLMForCausalLM", {}),
+    ("BioGptConfig", "BioGptForCausalLM", {}),
+    ("OpenAIGPTConfig", "OpenAIGPTLMHeadModel", {}),
     ("BertConfig", "BertForMaskedLM", {}),
     ("BertConfig", "BertForMaskedLM", BERT_SIZES | {"layer_norm_eps": 1e-5, "hidden_act": "gelu_new"}),
     ("BertConfig", "BertModel", BERT_SIZES),
