@@ -10,13 +10,16 @@ from torch import Tensor
 from blockgraph.blocks.canonical import DerivedBuffers
 from blockgraph.blocks.rope_scaling import RopeScaling
 
+TYPES = ("default", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional")
+
 
 class RotaryPositions(DerivedBuffers):
     """Rotate each head's features by its position: pair n of position t by the angle t · theta^(-2n/d).
 
     `d` = int(head_dim · fraction) features are rotated, the rest pass through. `pairing`: `halves` pairs feature n with
     n + d/2 (Llama, NeoX), `interleaved` 2n with 2n + 1 (RoFormer, GPT-J). `type` and the numbers of its own change the
-    frequencies for longer texts: see `RopeScaling`. Angles, sines and cosines are float32, applied in x's dtype.
+    frequencies for longer texts: see `RopeScaling`. `proportional` pairs features as if all were rotated, and turns the
+    first `fraction` of the pairs. Angles, sines and cosines are float32, applied in x's dtype.
 
     Types `dynamic` and `longrope` choose by how long the text is so far: T, or `start` + T with a state. Beyond
     original_length, keys that a state holds keep the frequencies they were rotated by, so there, and only there,
@@ -39,10 +42,12 @@ class RotaryPositions(DerivedBuffers):
         **numbers: Any,
     ) -> None:
         super().__init__()
-        if type not in ("default", "linear", "dynamic", "llama3", "yarn", "longrope"):
-            raise ValueError(f"rope type is default, linear, dynamic, llama3, yarn or longrope, not {type!r}")
+        if type not in TYPES:
+            raise ValueError(f"rope type is one of {', '.join(TYPES)}, not {type!r}")
         if pairing not in ("halves", "interleaved"):
             raise ValueError(f"pairing is halves or interleaved, not {pairing!r}")
+        if type == "proportional":
+            numbers["share"], fraction = fraction, 1.0
         self.rotary = int(head_dim * fraction + 1e-6)  # a fraction may come from a division
         if self.rotary % 2 or not 0 < self.rotary <= head_dim:
             raise ValueError(f"{self.rotary} of {head_dim} features are to be rotated: an even number, at least 2")

@@ -20,6 +20,7 @@ class RopeScaling(NamedTuple):
     | dynamic | of theta · (factor · r - factor + 1)^(d/(d-2)), r = length / original_length where over 1 | NTK-aware |
     | llama3 | f / factor for long wavelengths, f for short ones, a mixture between | Llama 3.1, 2024 |
     | yarn | f / factor for few turns, f for many, a ramp between; sines times attention_factor | Peng et al. 2023 |
+    | proportional | f / factor for the first `share` of the pairs, 0 for the rest | Gemma 3n and 4 |
     | longrope | f / short_factor, past original_length f / long_factor; sines as in yarn | Ding et al. 2024 |
     """
 
@@ -35,6 +36,7 @@ class RopeScaling(NamedTuple):
     beta_slow: float = 1.0
     attention_factor: float | None = None
     truncate: bool = True
+    share: float = 1.0
 
     @property
     def times(self) -> float:
@@ -71,6 +73,9 @@ class RopeScaling(NamedTuple):
         if self.type == "yarn":
             kept = self._kept_share(theta, rotary, device)
             return (1 - kept) / (self.times * wavelengths) + kept / wavelengths
+        if self.type == "proportional":
+            turning = torch.arange(rotary // 2, device=device) < int(self.share * rotary // 2)
+            return torch.where(turning, 1.0 / wavelengths / self.times, 0.0)
         if self.type == "longrope":
             wavelengths = wavelengths * torch.tensor(self.short_factor, dtype=torch.float32, device=device)
         return 1.0 / wavelengths

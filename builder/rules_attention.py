@@ -27,6 +27,7 @@ Reads = Literal["query", "query,key", "query,key,value"]
 ROPE_CHOICES = {
     "yarn": ("beta_fast", "beta_slow", "attention_factor", "truncate"),
     "longrope": ("factor", "max_length", "attention_factor"),
+    "proportional": ("factor",),
 }
 
 
@@ -189,8 +190,8 @@ def check_heads(heads: int, kv_heads: int | None, head_dim: int | None, width: i
 
 
 def rotary_dims(rope: Rope, head_dim: int) -> int:
-    """How many features of each head rotate; the share may come from a division, so rounding errors are forgiven."""
-    return int(head_dim * rope.fraction + 1e-6)
+    """How many features of each head are paired; a share may come from a division, so rounding errors are forgiven."""
+    return head_dim if rope.type == "proportional" else int(head_dim * rope.fraction + 1e-6)
 
 
 def check_rope(rope: Rope, head_dim: int) -> None:

@@ -102,10 +102,10 @@ class Rope(Options):
     pairing: Literal["halves", "interleaved"] = Field(
         "halves", description="which two features rotate together: i and i + d/2, or 2i and 2i + 1"
     )
-    type: Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope"] = Field(
-        "default", description="scaling for longer texts"
+    type: Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional"] = Field(
+        "default", description="scaling for longer texts; proportional: `fraction` of the whole head's pairs rotate"
     )
-    factor: Positive | None = Field(None, description="how many times longer (linear, dynamic, llama3, yarn, longrope)")
+    factor: Positive | None = Field(None, description="how many times longer (all types but default)")
     low_freq_factor: Positive | None = Field(None, description="llama3: below it, wavelengths are scaled fully")
     high_freq_factor: Positive | None = Field(None, description="llama3: above it, wavelengths stay")
     original_length: Size | None = Field(None, description="the length in pretraining")
@@ -290,6 +290,7 @@ class LayerNormOptions(Options):
     eps: NotNegative = Field(1e-5, description="added to the variance")
     weight: Flag = Field(True, description="has a weight")
     bias: Flag = Field(True, description="has a bias (with a weight only)")
+    offset: Number = Field(0.0, description="added to the weight (Nemotron: 1)")
 
 
 class RMSNormOptions(Options):

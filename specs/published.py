@@ -75,7 +75,8 @@ def _values(
         if any(other not in values and other not in fixed for other in _reads(raw, huggingface, name)):
             continue
         try:
-            values[name] = _value(raw, config, {**values, **fixed}, (name,))
+            known = {other: Lenient(value) if isinstance(value, dict) else value for other, value in values.items()}
+            values[name] = _value(raw, config, {**known, **fixed}, (name,))
         except ExpressionError as error:
             errors[name] = error
     return values, errors
@@ -264,13 +265,13 @@ class _Configuring:
         return Entry(Scalar(name, name, "", span), Scalar(text, text, '"', span))
 
     def _vars(self, values: Mapping[str, Any]) -> dict[str, Entry]:
-        """`vars:` with the config's values in place of the preset's: whole ones, never merged into them."""
+        """`vars:` with the config's values in place of the preset's: whole ones, never merged into them. What is no var
+        of the preset is there for the section's other values only."""
         found = self.base.entries.get("vars")
         written = dict(found.value.entries) if found and isinstance(found.value, MappingTree) else {}
-        for name, value in values.items():
-            self._check_kind(name, value)
-            key = written[name].key if name in written else Scalar(name, name, "", self._place(name))
-            written[name] = Entry(key, as_tree(value, self._place(name)))
+        for name in [name for name in values if name in written]:
+            self._check_kind(name, values[name])
+            written[name] = Entry(written[name].key, as_tree(values[name], self._place(name)))
         key = found.key if found else Scalar("vars", "vars", "", self.base.span)
         return {"vars": Entry(key, MappingTree(written, self.base.span))}
 

@@ -34,6 +34,8 @@ CASES: list[dict[str, Any]] = [
     LONGROPE,
     LONGROPE | {"factor": 9.0},
     LONGROPE | {"factor": 9.0, "attention_factor": 1.3, "theta": 70.0},
+    {"type": "proportional", "fraction": 0.6},
+    {"type": "proportional", "factor": 3.0, "theta": 300.0},
     LONGROPE | {"fraction": 0.5, "short_factor": SHORT[:4], "long_factor": LONG[:4]},
 ]
 

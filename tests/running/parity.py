@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.running import cases_decoders
+from tests.running.cases_experts import EXPERTS
+from tests.running.cases_rope import ROPES
 
 BAR = 1e-4  # of the reference's standard deviation
 VOCABULARY = 61
 PAD = 1
+LEARNED = ("final_logits_bias", "e_score_correction_bias")  # buffers that are in the file
 
 _LLAMA = {
     "hidden_size": 24, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 36,
@@ -233,6 +236,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         _FALCON | {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True},
     ),
 }  # fmt: skip
+CASES |= ROPES | EXPERTS
 CASES |= {f"{name}-body": _body(name) for name in BODIES}
 CASES |= cases_decoders.CASES
 
@@ -263,7 +267,7 @@ def perturb(model: nn.Module) -> None:
 
 
 def _learned_buffers(model: nn.Module) -> Iterator[Tensor]:
-    yield from (buffer for name, buffer in model.named_buffers() if name.endswith("final_logits_bias"))
+    yield from (buffer for name, buffer in model.named_buffers() if name.endswith(LEARNED))
 
 
 def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None]]:

@@ -36,6 +36,9 @@ SCALED: list[dict[str, Any]] = [
     {"rope_type": "linear", "factor": 3.0, "rope_theta": 300.0},
     {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 300.0},
     {"rope_type": "default", "rope_theta": 300.0, "partial_rotary_factor": 0.5},
+    {"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+     "original_max_position_embeddings": 16, "rope_theta": 90.0},
+    {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "rope_theta": 90.0},
 ]
 _SIZES: Fields = {
     "hidden_size": [24, 48], "num_attention_heads": [2, 4, 6], "num_key_value_heads": [1, 2],

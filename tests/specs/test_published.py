@@ -91,6 +91,13 @@ def test_expressions_read_earlier_vars_the_config_and_the_names_of_tensors() -> 
     assert values(section, config, ["wte.weight"]) == found | {"tied": True}
 
 
+def test_steps_on_the_way_are_read_leniently_and_are_no_vars(tmp_path: Path) -> None:
+    section = {"scaling": ["=config.old or config.new", {}], "theta": ["=scaling.theta", 1e4]}
+    assert values(section, {}) == {"scaling": {}, "theta": 1e4}
+    assert values(section, {"old": {"theta": 5.0}, "new": {"theta": 6.0}})["theta"] == 5.0
+    assert "scaling" not in spec_of(tmp_path, LLAMA).vars
+
+
 def test_later_vars_are_not_there_yet() -> None:
     with pytest.raises(ExpressionError, match="there is no 'b' here") as caught:
         values({"a": "=b", "b": 1}, {})
@@ -191,7 +198,7 @@ def test_values_can_be_set_over_it(tmp_path: Path) -> None:
 
 def test_mappings_replace_the_presets_whole(tmp_path: Path) -> None:
     rope = spec_of(tmp_path, LLAMA).vars["rope"]
-    assert rope == {"theta": 1e4, "type": "default", "original_length": 64, "max_length": 64}
+    assert rope == {"theta": 1e4, "type": "default"}
 
 
 @pytest.mark.parametrize("config", [GPT2, BERT, LLAMA], ids=lambda config: config["model_type"])
@@ -218,7 +225,7 @@ def test_old_names_of_rope_scaling(tmp_path: Path) -> None:
     scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
     scaling["original_max_position_embeddings"] = 32
     rope = spec_of(tmp_path, LLAMA | {"rope_theta": 5e5, "rope_scaling": scaling}).vars["rope"]
-    assert (rope["theta"], rope["type"], rope["original_length"], rope["max_length"]) == (5e5, "llama3", 32, 64)
+    assert (rope["theta"], rope["type"], rope["original_length"]) == (5e5, "llama3", 32)
     rope = spec_of(tmp_path, LLAMA | {"rope_scaling": {"type": "linear", "factor": 2.0}}).vars["rope"]
     assert (rope["type"], rope["factor"]) == ("linear", 2.0)
 
@@ -283,8 +290,7 @@ REFUSED = [
     (BERT, {"position_embedding_type": "relative_key"}),
     (LLAMA, {"rope_scaling": {"type": "su", "factor": 2.0}}),
     (LLAMA, {"rope_scaling": "linear"}),
-    (LLAMA, {"rope_parameters": {"rope_type": "proportional", "rope_theta": 1e4}}),
-    (LLAMA, {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}}),
+    (LLAMA, {"rope_parameters": {"rope_type": "spiral", "rope_theta": 1e4}}),
     (LLAMA, {"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}),
 ]
 
@@ -416,6 +422,20 @@ PEERS: list[tuple[str, str, dict[str, Any]]] = [
     ("XGLMConfig", "XGLMForCausalLM", {}),
     ("BioGptConfig", "BioGptForCausalLM", {}),
     ("OpenAIGPTConfig", "OpenAIGPTLMHeadModel", {}),
+    ("MixtralConfig", "MixtralForCausalLM", {}),  # Mixtral 8x7B itself
+    ("Qwen2MoeConfig", "Qwen2MoeForCausalLM", {"decoder_sparse_step": 2, "mlp_only_layers": [3]}),
+    ("Qwen3MoeConfig", "Qwen3MoeForCausalLM", {"mlp_only_layers": [0, 5]}),
+    ("OlmoeConfig", "OlmoeForCausalLM", {}),
+    ("GptOssConfig", "GptOssForCausalLM", {}),  # gpt-oss-120b
+    ("GraniteMoeConfig", "GraniteMoeForCausalLM", {}),
+    ("DeepseekV2Config", "DeepseekV2ForCausalLM", {"num_experts_per_tok": 6}),
+    ("GlmConfig", "GlmForCausalLM", {}),
+    ("Glm4Config", "Glm4ForCausalLM", {}),
+    ("SmolLM3Config", "SmolLM3ForCausalLM", {}),  # SmolLM3 3B itself
+    ("Starcoder2Config", "Starcoder2ForCausalLM", {}),  # StarCoder2 3B itself
+    ("NemotronConfig", "NemotronForCausalLM", {"num_key_value_heads": 8}),
+    ("OlmoConfig", "OlmoForCausalLM", {}),
+    ("PersimmonConfig", "PersimmonForCausalLM", {}),  # Persimmon 8B itself
     ("BertConfig", "BertForMaskedLM", {}),
     ("BertConfig", "BertForMaskedLM", BERT_SIZES | {"layer_norm_eps": 1e-5, "hidden_act": "gelu_new"}),
     ("BertConfig", "BertModel", BERT_SIZES),
@@ -460,6 +480,12 @@ def test_an_untied_bert_lacks_only_the_bias_that_its_forward_never_reads(tmp_pat
     expected = saved(tmp_path, "BertConfig", "BertForMaskedLM", BERT_SIZES | {"tie_word_embeddings": False})
     model = analyse(load_spec(tmp_path / "config.json", Diagnostics()) or pytest.fail("refused"), Diagnostics())
     assert model is not None and model.parameters == expected - 96  # cls.predictions.bias beside decoder.bias
+
+
+def test_a_routers_correction_counts_here_and_is_a_buffer_there(tmp_path: Path) -> None:
+    expected = saved(tmp_path, "DeepseekV3Config", "DeepseekV3ForCausalLM", {})  # DeepSeek-V3 itself
+    model = analyse(load_spec(tmp_path / "config.json", Diagnostics()) or pytest.fail("refused"), Diagnostics())
+    assert model is not None and model.parameters == expected + (61 - 3) * 256
 
 
 def test_presets_have_the_sizes_of_the_published_configs(tmp_path: Path) -> None:
