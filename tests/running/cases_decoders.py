@@ -18,6 +18,10 @@ _BIOGPT = {
     "max_position_embeddings": 64, "layer_norm_eps": 2e-3,
 }  # fmt: skip
 _GPT1 = {"n_embd": 24, "n_head": 4, "n_layer": 2, "n_positions": 64, "layer_norm_epsilon": 2e-3}
+_LLAMA = {
+    "hidden_size": 24, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 36, "head_dim": 6,
+    "num_hidden_layers": 2, "rms_norm_eps": 2e-3, "max_position_embeddings": 96, "rope_theta": 300.0,
+}  # fmt: skip
 
 # name: the class of the config, the class of the model, what the config says
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -76,6 +80,30 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gpt1": ("OpenAIGPTConfig", "OpenAIGPTLMHeadModel", _GPT1),
     "gpt1-other": ("OpenAIGPTConfig", "OpenAIGPTLMHeadModel", _GPT1 | {"afn": "swish", "tie_word_embeddings": False}),
     "gpt1-body": ("OpenAIGPTConfig", "OpenAIGPTModel", _GPT1),
+    "seed-oss": ("SeedOssConfig", "SeedOssForCausalLM", _LLAMA | {"head_dim": 8}),
+    "seed-oss-other": (
+        "SeedOssConfig", "SeedOssForCausalLM",
+        _LLAMA | {"attention_bias": False, "attention_out_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
+    ),
+    "seed-oss-body": ("SeedOssConfig", "SeedOssModel", _LLAMA),
+    "helium": ("HeliumConfig", "HeliumForCausalLM", _LLAMA),
+    "helium-other": (
+        "HeliumConfig", "HeliumForCausalLM",
+        _LLAMA | {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True, "hidden_act": "gelu"},
+    ),
+    "helium-body": ("HeliumConfig", "HeliumModel", _LLAMA),
+    "ministral": ("MinistralConfig", "MinistralForCausalLM", _LLAMA | {"sliding_window": 4, "head_dim": 8}),
+    "ministral-other": (
+        "MinistralConfig", "MinistralForCausalLM",
+        _LLAMA | {"sliding_window": 5, "layer_types": ["full_attention", "sliding_attention"], "hidden_act": "gelu"},
+    ),
+    "ministral-body": ("MinistralConfig", "MinistralModel", _LLAMA | {"sliding_window": 3}),
+    "ernie4_5": ("Ernie4_5Config", "Ernie4_5ForCausalLM", _LLAMA | {"head_dim": 8}),
+    "ernie4_5-other": (
+        "Ernie4_5Config", "Ernie4_5ForCausalLM",
+        _LLAMA | {"use_bias": True, "tie_word_embeddings": False, "hidden_act": "relu"},
+    ),
+    "ernie4_5-body": ("Ernie4_5Config", "Ernie4_5Model", _LLAMA),
     "falcon-alibi-other": (
         "FalconConfig", "FalconForCausalLM",
         {"hidden_size": 24, "num_attention_heads": 6, "num_hidden_layers": 2, "layer_norm_epsilon": 2e-3, "alibi": True},

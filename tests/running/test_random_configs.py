@@ -36,8 +36,14 @@ SCALED: list[dict[str, Any]] = [
     {"rope_type": "linear", "factor": 3.0, "rope_theta": 300.0},
     {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 300.0},
     {"rope_type": "default", "rope_theta": 300.0, "partial_rotary_factor": 0.5},
-    {"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-     "original_max_position_embeddings": 16, "rope_theta": 90.0},
+    {
+        "rope_type": "llama3",
+        "factor": 4.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16,
+        "rope_theta": 90.0,
+    },
     {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "rope_theta": 90.0},
 ]
 _SIZES: Fields = {
@@ -187,6 +193,21 @@ TYPES: dict[str, tuple[str, list[str], Fields, Fields]] = {
         {"layer_norm_eps": EPS, "hidden_act": ACTIVATIONS, "tie_word_embeddings": BOTH, "attention_bias": BOTH,
          "logit_scale": [0.3, 2.0], "sliding_window": [3, 20], "rope_parameters": rope(), **_LAYERS,
          "sliding_window_pattern": [2, 3]},
+    ),
+    "seed_oss": (
+        "SeedOssConfig", ["SeedOssForCausalLM"], _SIZES,
+        _RMS | {"attention_bias": BOTH, "attention_out_bias": BOTH, "mlp_bias": BOTH, "head_dim": [None, 8]},
+    ),
+    "helium": (
+        "HeliumConfig", ["HeliumForCausalLM"], {"head_dim": [12], "hidden_size": [24, 48], "num_attention_heads": [2, 4]},
+        _RMS | {"attention_bias": BOTH, "mlp_bias": BOTH},
+    ),
+    "ministral": (
+        "MinistralConfig", ["MinistralForCausalLM"], _SIZES | _THREE,
+        _RMS | _LAYERS | {"sliding_window": [3, 20], "head_dim": [None, 8]},
+    ),
+    "ernie4_5": (
+        "Ernie4_5Config", ["Ernie4_5ForCausalLM"], _SIZES, _RMS | {"use_bias": BOTH, "head_dim": [None, 8]},
     ),
     "xglm": (
         "XGLMConfig", ["XGLMForCausalLM"], {},

@@ -21,12 +21,12 @@ from tests.texts import HEAD
 GOLDEN = Path(__file__).parent.parent / "golden" / "presets"
 NAMES = (
     "albert-base bert-base bert-base-classify bert-base-mlm biogpt bloom-560m codegen-350m command-r-35b "
-    "command-r7b deepseek-v2-lite deepseek-v3 distilbert-base falcon-7b gemma-2b gemma2-9b gemma3-1b glm-4-9b "
-    "glm-4-9b-0414 gpt-j-6b gpt-nano gpt-neo-125m gpt-oss-20b gpt1 gpt2 gpt2-large gpt2-medium gpt2-xl gpt3 "
-    "granite-1b-a400m granite-2b llama-nano llama3-405b llama3-8b lstm-nano marian-en-de minitron-4b mixtral-8x7b "
-    "modernbert-base mpt-7b olmo-7b olmo2-7b olmoe-1b-7b opt-350m persimmon-8b phi-2 phi3-mini pythia-160m "
-    "qwen2-57b-a14b qwen3-30b-a3b qwen3-8b roberta-base smollm3-3b stablelm-3b starcoder-15b starcoder2-3b t5-small "
-    "transformer-base transformer-nano xglm-564m"
+    "command-r7b deepseek-v2-lite deepseek-v3 distilbert-base ernie-4.5-0.3b falcon-7b gemma-2b gemma2-9b gemma3-1b "
+    "glm-4-9b glm-4-9b-0414 gpt-j-6b gpt-nano gpt-neo-125m gpt-oss-20b gpt1 gpt2 gpt2-large gpt2-medium gpt2-xl "
+    "gpt3 granite-1b-a400m granite-2b helium-2b llama-nano llama3-405b llama3-8b lstm-nano marian-en-de "
+    "ministral-8b minitron-4b mixtral-8x7b modernbert-base mpt-7b olmo-7b olmo2-7b olmoe-1b-7b opt-350m "
+    "persimmon-8b phi-2 phi3-mini pythia-160m qwen2-57b-a14b qwen3-30b-a3b qwen3-8b roberta-base seed-oss-36b "
+    "smollm3-3b stablelm-3b starcoder-15b starcoder2-3b t5-small transformer-base transformer-nano xglm-564m"
 )
 MORE = sorted(Path(os.environ["BLOCKGRAPH_SPECS"]).glob("*.yaml")) if "BLOCKGRAPH_SPECS" in os.environ else []
 
