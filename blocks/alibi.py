@@ -10,16 +10,9 @@ from torch import Tensor
 from blockgraph.blocks.canonical import DerivedBuffers
 
 
-def alibi_slopes(heads: int, power: str = "below") -> list[float]:
-    """The slope of each head: 2^(-8h/n) for h = 1 … n where n is a power of two. Else, by `power`:
-
-    `below`: those of the power of two below, then every second one of the power above, as the paper's and BLOOM's code
-    do. `above`: of the power above every second one from the second, then the others, as many as there are heads (MPT).
-    """
-    if power == "above":
-        above = 2 ** math.ceil(math.log2(heads))
-        slopes = [2 ** (-8 * h / above) for h in range(1, above + 1)]
-        return slopes if above == heads else (slopes[1::2] + slopes[::2])[:heads]
+def alibi_slopes(heads: int) -> list[float]:
+    """The slope of each head: 2^(-8h/n) for h = 1 … n where n is a power of two; else those of the power of two below,
+    then every second one of the power above, as the paper's and BLOOM's code do. MPT's code says the same otherwise."""
     below = 2 ** math.floor(math.log2(heads))
     slopes = [2 ** (-8 * h / below) for h in range(1, below + 1)]
     return slopes + [2 ** (-4 * h / below) for h in range(1, 2 * (heads - below), 2)]
@@ -28,23 +21,21 @@ def alibi_slopes(heads: int, power: str = "below") -> list[float]:
 class LinearBiases(DerivedBuffers):
     """slope · (j - i) for query position i and key position j. No weights.
 
-    `scaled`: attention adds it before it scales the scores (Falcon). `power`: see `alibi_slopes`. `rounded`: slope · j
-    with slope and product in bfloat16, and j counting real tokens only, which is how Falcon was trained; without the
-    rounding the difference would be a constant per row, which softmax ignores.
+    `scaled`: attention adds it before it scales the scores (Falcon). `rounded`: slope · j with slope and product in
+    bfloat16, and j counting real tokens only, which is how Falcon was trained; without the rounding the difference
+    would be a constant per row, which softmax ignores.
     """
 
     slopes: Tensor
 
-    def __init__(self, heads: int, scaled: bool = False, power: str = "below", rounded: bool = False) -> None:
+    def __init__(self, heads: int, scaled: bool = False, rounded: bool = False) -> None:
         super().__init__()
-        if power not in ("below", "above"):
-            raise ValueError(f"power is below or above, not {power!r}")
-        self.heads, self.scaled, self.power, self.rounded = heads, scaled, power, rounded
+        self.heads, self.scaled, self.rounded = heads, scaled, rounded
         self.register_buffer("slopes", torch.empty(heads), persistent=False)
         self.fill_buffers()
 
     def fill_buffers(self, device: torch.device | None = None) -> None:
-        self.slopes = torch.tensor(alibi_slopes(self.heads, self.power), device=device or self.slopes.device)
+        self.slopes = torch.tensor(alibi_slopes(self.heads), device=device or self.slopes.device)
 
     def reset_parameters(self) -> None:
         self.fill_buffers()
@@ -66,7 +57,6 @@ class LinearBiases(DerivedBuffers):
 
     def extra_repr(self) -> str:
         said = [f"{self.heads} heads"]
-        said += ["power=above"] if self.power == "above" else []
         said += ["scaled"] if self.scaled else []
         said += ["rounded"] if self.rounded else []
         return ", ".join(said)

@@ -164,7 +164,7 @@ def rope_arguments(rope: Rope) -> dict[str, Any]:
 
 
 def alibi_arguments(alibi: Alibi) -> dict[str, Any]:
-    return without_defaults(alibi.model_dump(), {"power": "below", "rounded": False})
+    return without_defaults(alibi.model_dump(), {"rounded": False})
 
 
 def _norm_weights(name: str, norm: QKNorm, inner: int, head: int) -> Weights:

@@ -145,11 +145,6 @@ class Alibi(Options):
     """Attention with linear biases (Press et al. 2021)."""
 
     scaled: Flag = Field(False, description="add the bias before the scaling of the scores (Falcon)")
-    power: Literal["below", "above"] = Field(
-        "below",
-        description="slopes where heads is no power of two: those of the power below, then every second one of the "
-        "power above; or of the power above alone (MPT)",
-    )
     rounded: Flag = Field(False, description="slope times position in bfloat16, positions of real tokens only (Falcon)")
 
 
@@ -213,7 +208,7 @@ class AttentionOptions(Options):
     softcap: Positive | None = Field(None, description="scores become cap·tanh(scores / cap) (Gemma 2)")
     rope: Rope | None = Field(None, description="rotary positions")
     alibi: Annotated[Alibi | None, BeforeValidator(_switch)] = Field(
-        None, description="linear distance biases: true, or {scaled, power, rounded}"
+        None, description="linear distance biases: true, or {scaled, rounded}"
     )
     qk_norm: QKNorm | None = Field(None, description="norms on queries and keys")
     sinks: Flag = Field(False, description="a learned score per head that takes attention away (GPT-OSS)")

@@ -61,8 +61,7 @@ def mpt_slopes(heads: int) -> list[float]:
 def linear_bias(o: dict[str, Any], head: int, i: int, j: int, real: Tensor | None) -> float:
     """ALiBi's term for query i and key j; `real` [K] are the real tokens."""
     if not o.get("rounded"):
-        found = mpt_slopes(HEADS)[head] if o.get("power") == "above" else slope(head, HEADS)
-        return found * (j - i)
+        return slope(head, HEADS) * (j - i)
     place = j if real is None else int((real.cumsum(0)[j] - 1) * real[j])
     return float(torch.tensor(slope(head, HEADS)).bfloat16() * place)
 
@@ -165,7 +164,7 @@ options = st.fixed_dictionaries(
         "sinks": st.just(True),
         "clip": st.just(0.4),
         "rope": rope_options,
-        "alibi": st.sampled_from([{}, {"scaled": True}, {"power": "above"}, {"scaled": True, "rounded": True}]),
+        "alibi": st.sampled_from([{}, {"scaled": True}, {"scaled": True, "rounded": True}]),
         "qk_norm": norm_options,
         "fused": st.booleans(),
     },
@@ -253,18 +252,16 @@ def test_slopes_are_the_published_ones() -> None:
     assert alibi_slopes(8) == [2.0**-h for h in range(1, 9)]
     for heads in (1, 2, 3, 6, 12, 71):
         assert alibi_slopes(heads) == pytest.approx([slope(h, heads) for h in range(heads)])
-        assert alibi_slopes(heads, "above") == pytest.approx(mpt_slopes(heads))
+        assert alibi_slopes(heads) == pytest.approx(mpt_slopes(heads))
 
 
 def test_rounded_biases_are_falcons() -> None:
-    """slope · j in bfloat16: with 6 heads neither slope nor product is a whole number of its digits."""
+    """slope · j in bfloat16: with 12 heads neither slopes nor products have so few digits."""
     mask = torch.tensor([[False, True, True, True], [True, True, False, True]])
-    biases = LinearBiases(6, rounded=True)(0, 4, 4, torch.device("cpu"), mask)
-    slopes = torch.tensor([slope(h, 6) for h in range(6)]).bfloat16()
+    biases = LinearBiases(12, rounded=True)(0, 4, 4, torch.device("cpu"), mask)
+    slopes = torch.tensor([slope(h, 12) for h in range(12)]).bfloat16()
     places = torch.tensor([[0, 0, 1, 2], [0, 1, 0, 2]])
     assert torch.equal(biases[:, :, 0], (slopes[None, :, None] * places[:, None]).float())
-    with pytest.raises(ValueError, match="power is"):
-        LinearBiases(6, power="beside")
 
 
 def test_dropout_falls_on_probabilities_while_training_only() -> None:

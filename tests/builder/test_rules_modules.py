@@ -99,7 +99,12 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "clip": ("attention", {"heads": 3, "clip": 0.5, "qk_norm": {"over": "all"}}, {"query": X}),
     "norms per head": (
         "attention",
-        {"heads": 6, "kv_heads": 2, "qk_norm": {"type": "layer_norm", "per_head": True}, "alibi": {"power": "above"}},
+        {
+            "heads": 6,
+            "kv_heads": 2,
+            "qk_norm": {"type": "layer_norm", "per_head": True},
+            "alibi": {"scaled": True, "rounded": True},
+        },
         {"query": X},
     ),
     "rms head norm": ("attention", {"heads": 3, "qk_norm": {"offset": 1}}, {"query": X}),

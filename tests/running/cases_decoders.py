@@ -106,6 +106,6 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ernie4_5-body": ("Ernie4_5Config", "Ernie4_5Model", _LLAMA),
     "falcon-alibi-other": (
         "FalconConfig", "FalconForCausalLM",
-        {"hidden_size": 24, "num_attention_heads": 6, "num_hidden_layers": 2, "layer_norm_epsilon": 2e-3, "alibi": True},
+        {"hidden_size": 24, "num_attention_heads": 12, "num_hidden_layers": 2, "layer_norm_epsilon": 2e-3, "alibi": True},
     ),
 }  # fmt: skip

@@ -120,6 +120,11 @@ MUTATIONS: list[tuple[str, tuple[str, ...], Callable[[nn.Module], None] | None]]
     ("marian", (), dropped("logits.bias")),
     ("t5", ("vars.max_distance=40",), None),
     ("gemma2", ("vars.score_cap=2.1",), None),
+    ("mpt", ("blocks.Layer.nodes.attn.alibi={scaled: true}",), None),
+    ("mpt", ("vars.clip=0.72",), None),
+    ("falcon-alibi-other", ("vars.alibi_rule.rounded=false",), None),
+    ("cohere", ("vars.rope.pairing=halves",), None),
+    ("xglm", ("nodes.positions.endpoint=false",), None),
 ]
 
 

@@ -158,7 +158,7 @@ TYPES: dict[str, tuple[str, list[str], Fields, Fields]] = {
     ),
     "falcon": (
         "FalconConfig", ["FalconForCausalLM", "FalconModel"], {},
-        {"hidden_size": [24, 48], "num_attention_heads": [2, 4, 6], "num_kv_heads": [None, 1, 2],
+        {"hidden_size": [24, 48], "num_attention_heads": [2, 4, 12], "num_kv_heads": [None, 1, 2],
          "num_hidden_layers": [1, 3], "num_ln_in_parallel_attn": [None, 1, 2], "layer_norm_epsilon": EPS, "alibi": BOTH,
          "new_decoder_architecture": BOTH, "multi_query": BOTH, "parallel_attn": BOTH, "bias": BOTH,
          "max_position_embeddings": [64], "ffn_hidden_size": [None, 20], "activation": ACTIVATIONS,
@@ -204,7 +204,7 @@ TYPES: dict[str, tuple[str, list[str], Fields, Fields]] = {
     ),
     "ministral": (
         "MinistralConfig", ["MinistralForCausalLM"], _SIZES | _THREE,
-        _RMS | _LAYERS | {"sliding_window": [3, 20], "head_dim": [None, 8]},
+        _RMS | _LAYERS | {"sliding_window": [3, 20], "head_dim": [8, 10]},
     ),
     "ernie4_5": (
         "Ernie4_5Config", ["Ernie4_5ForCausalLM"], _SIZES, _RMS | {"use_bias": BOTH, "head_dim": [None, 8]},
@@ -233,12 +233,14 @@ def draw(kind: str, seed: int) -> tuple[str, str, dict[str, Any]]:
     return config, source.choice(models), values
 
 
-def sparse(folder: Path, model: str, values: dict[str, Any]) -> None:
-    """Rewrites config.json so that it says only what was drawn."""
+def sparse(folder: Path, reference: Any, values: dict[str, Any]) -> None:
+    """Rewrites config.json so that it says only what was drawn, by other names where the library knows some."""
     path = folder / "config.json"
     whole = json.loads(path.read_text())
     kept = {name: whole[name] for name in ("model_type", "vocab_size", "pad_token_id")}
-    path.write_text(json.dumps(kept | {"architectures": [model]} | values))
+    aliases = {name: alias for alias, name in reference.config.attribute_map.items()}
+    drawn = {aliases.get(name, name): value for name, value in values.items()}
+    path.write_text(json.dumps(kept | {"architectures": [type(reference).__name__]} | drawn))
 
 
 @pytest.mark.slow
@@ -256,7 +258,7 @@ def test_equal_or_refused(kind: str, seed: int, tmp_path: Path, monkeypatch: pyt
     found = []
     for short in (False, True):
         if short:
-            sparse(tmp_path, case[1], case[2])
+            sparse(tmp_path, reference, case[2])
         try:
             found.append(parity.distance("drawn", blockgraph.from_huggingface(tmp_path), reference))
         except SpecError as error:
