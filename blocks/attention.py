@@ -345,7 +345,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
             bias = bias.unsqueeze(1)
         if self.alibi is None:
             return bias
-        alibi = self.alibi(start, q.shape[2], keys, q.device, key_mask)
+        alibi: Tensor = self.alibi(start, q.shape[2], keys, q.device, key_mask)
         if self.alibi.scaled:
             alibi = alibi * self.scale
         return alibi if bias is None else bias + alibi

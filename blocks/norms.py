@@ -122,7 +122,7 @@ class HeadNorm(nn.Module):
         offset: float = 0.0,
     ) -> None:
         super().__init__()
-        self.heads, self.width, self.type, self.eps, self.offset = heads, width, type, eps, float(offset)
+        self.heads, self.width, self.kind, self.eps, self.offset = heads, width, type, eps, float(offset)
         self.centred = type == "layer_norm"
         self.weight = nn.Parameter(torch.empty(heads, width))
         self.register_parameter("bias", nn.Parameter(torch.empty(heads, width)) if bias and self.centred else None)
@@ -143,7 +143,7 @@ class HeadNorm(nn.Module):
 
     def extra_repr(self) -> str:
         offset = f", offset={self.offset}" if self.offset else ""
-        return f"{self.heads} × {self.width}, {self.type}, eps={self.eps}, bias={self.bias is not None}{offset}"
+        return f"{self.heads} × {self.width}, {self.kind}, eps={self.eps}, bias={self.bias is not None}{offset}"
 
 
 class AddNorm(nn.Module):

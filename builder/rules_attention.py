@@ -169,7 +169,7 @@ def alibi_arguments(alibi: Alibi) -> dict[str, Any]:
 
 def _norm_weights(name: str, norm: QKNorm, inner: int, head: int) -> Weights:
     """Of a norm over `inner` features in all, `head` of them in each head."""
-    shape = (inner,) if norm.over == "all" else (inner // head, head) if norm.per_head else (head,)
+    shape: tuple[int, ...] = (inner,) if norm.over == "all" else (inner // head, head) if norm.per_head else (head,)
     return {f"{name}.weight": shape} | ({f"{name}.bias": shape} if norm.has_bias else {})
 
 
