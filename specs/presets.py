@@ -1,6 +1,7 @@
 """The specs that are shipped: `extends: gpt2` and `blockgraph new gpt2` mean these.
 
-A file whose name begins with `_` is a fragment: what several presets have in common. Only they extend it.
+A file whose name begins with `_` is a fragment: what several presets have in common. It can be extended, but it is no
+spec, so no list has it.
 """
 
 from __future__ import annotations

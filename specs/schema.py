@@ -32,6 +32,7 @@ _SHORT: Final[
     dict[str, list[Schema]]
 ] = {  # short forms: `attn.out` stands for `{to: attn.out}`, `bias: false` for a false on every side
     "TensorRule": _PATHS,
+    "Refusal": [_TEXT],
     "InputRule": _PATHS,
     "ProjectionBias": [{"type": "boolean"}],
     "Alibi": [{"type": "boolean"}],

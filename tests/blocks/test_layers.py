@@ -56,10 +56,13 @@ def randomised(module: Any) -> Any:
 
 
 @pytest.mark.parametrize(("weight", "bias"), [(True, True), (True, False), (False, False)])
-def test_layer_norm(weight: bool, bias: bool) -> None:
-    module = randomised(LayerNorm(5, eps=0.1, weight=weight, bias=bias))
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_layer_norm(weight: bool, bias: bool, offset: float) -> None:
+    fresh = LayerNorm(5, eps=0.1, weight=weight, bias=bias, offset=offset)
+    assert torch.allclose(fresh(X.float()), F.layer_norm(X.float(), (5,), eps=0.1))
+    module = randomised(fresh)
     wanted = (X - X.mean(-1, keepdim=True)) / torch.sqrt(X.var(-1, correction=0, keepdim=True) + 0.1)
-    wanted = wanted * module.weight if weight else wanted
+    wanted = wanted * (module.weight + offset) if weight else wanted
     assert torch.allclose(module(X), wanted + module.bias if bias else wanted)
     assert len(list(LayerNorm(5, weight=False).parameters())) == 0
 
@@ -82,7 +85,8 @@ def test_norms_start_as_the_identity_and_work_in_autocast(offset: float) -> None
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: LayerNorm(5), lambda: RMSNorm(5, offset=1), lambda: AddNorm(5), lambda: AddNorm(5, "rms_norm")]
+    "make",
+    [lambda: LayerNorm(5, offset=1), lambda: RMSNorm(5, offset=1), lambda: AddNorm(5), lambda: AddNorm(5, "rms_norm")],
 )
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_compiled_norms_equal_the_kernels(make: Any, dtype: torch.dtype) -> None:

@@ -175,6 +175,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "rms add_norm": ("add_norm", {"norm": "rms_norm", "eps": 1e-3}, {"x": (X, X)}),
     "plain add_norm": ("add_norm", {"bias": False}, {"x": (X, X)}),
     "layer_norm": ("layer_norm", {"eps": 1e-6}, {"x": X}),
+    "layer_norm with an offset": ("layer_norm", {"offset": 1}, {"x": X}),
     "layer_norm without bias": ("layer_norm", {"bias": False}, {"x": X}),
     "layer_norm without weight": ("layer_norm", {"weight": False}, {"x": X}),
     "rms_norm": ("rms_norm", {"offset": 1}, {"x": X}),

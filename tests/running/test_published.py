@@ -125,6 +125,17 @@ MUTATIONS: list[tuple[str, tuple[str, ...], Callable[[nn.Module], None] | None]]
     ("falcon-alibi-other", ("vars.alibi_rule.rounded=false",), None),
     ("cohere", ("vars.rope.pairing=halves",), None),
     ("xglm", ("nodes.positions.endpoint=false",), None),
+    ("rope-yarn-mscale", ("vars.rope.attention_factor=1.0",), None),
+    ("rope-longrope", ("vars.rope.original_length=60",), None),
+    ("rope-gemma3", ("vars.local_rope.factor=6.0",), None),
+    ("deepseek-v2", ("vars.mscale=1.0",), None),
+    ("deepseek-v3", ("vars.top_groups=3",), None),
+    ("deepseek-v3", ("vars.rope.pairing=halves",), None),
+    ("deepseek-v3", (), dropped("decoder.1.feed.routed.router.correction")),
+    ("qwen3-moe", ("vars.normalize=true",), None),
+    ("gpt-oss", (), dropped("decoder.0.attn.sinks")),
+    ("olmoe", ("vars.clip=1.0",), None),
+    ("smollm3", ("vars.turning=[true, true, true]",), None),
 ]
 
 

@@ -41,7 +41,7 @@ TABLE: dict[str, dict[str, Any]] = {
     "add": {"dropout": 0.0},
     "multiply": {},
     "add_norm": {"norm": "layer_norm", "eps": 1e-5, "bias": True, "dropout": 0.0},
-    "layer_norm": {"eps": 1e-5, "weight": True, "bias": True},
+    "layer_norm": {"eps": 1e-5, "weight": True, "bias": True, "offset": 0.0},
     "rms_norm": {"eps": 1e-6, "weight": True, "offset": 0.0},
     "linear": {"width": None, "bias": True},
     "activation": {"kind": NEEDED},

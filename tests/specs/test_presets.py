@@ -46,12 +46,15 @@ def test_these_are_shipped() -> None:
         presets.path("gpt5")
 
 
-def test_what_presets_share_is_for_them_alone() -> None:
+def test_what_presets_share_can_be_extended_but_is_no_preset(tmp_path: Path) -> None:
     assert presets.fragments() and not set(presets.fragments()) & set(presets.names())
-    for name in presets.fragments():
-        diagnostics = Diagnostics()
-        load_text(f"blockgraph: 1\nextends: {name}\n", diagnostics)
-        assert [d.message for d in diagnostics][:1] == [f"there is no preset '{name}'"]
+    copy = tmp_path / "mine.yaml"  # as `blockgraph new` writes it
+    copy.write_text(presets.text("llama3-8b"), "utf-8")
+    mine, own = load(copy).huggingface, load("llama3-8b").huggingface
+    assert mine == own and mine is not None and "scaling" in mine.vars
+    diagnostics = Diagnostics()
+    assert load_spec(presets.fragments()[0], diagnostics) is None
+    assert [d.code for d in diagnostics] == ["missing-file"]
 
 
 def test_sections_of_merged_files_stand_in_the_languages_order() -> None:
