@@ -421,7 +421,7 @@ PEERS: list[tuple[str, str, dict[str, Any]]] = [
     ("GPTBigCodeConfig", "GPTBigCodeForCausalLM", {}),
     ("SeedOssConfig", "SeedOssForCausalLM", {}),
     ("HeliumConfig", "HeliumForCausalLM", {"num_key_value_heads": 5}),
-    ("MinistralConfig", "MinistralForCausalLM", {}),
+    ("MinistralConfig", "MinistralForCausalLM", {"head_dim": 128}),
     ("Ernie4_5Config", "Ernie4_5ForCausalLM", {"use_bias": True}),
     ("XGLMConfig", "XGLMForCausalLM", {}),
     ("BioGptConfig", "BioGptForCausalLM", {}),
