@@ -35,7 +35,6 @@ Steps = tuple[str | int, ...]
 
 LEFT_OUT = ("train",)  # it teaches the preset, with data and weights that lie beside nobody's config.json
 ALWAYS = {  # what no preset has, by the key of config.json
-    "auto_map": Refusal(what="code that the model brings with it"),
     "pruned_heads": Refusal(what="layers from which single heads were cut"),
 }
 

@@ -284,12 +284,14 @@ def test_another_head_is_not_drawn_as_this_one(tmp_path: Path) -> None:
 
 REFUSED = [
     (GPT2, {"add_cross_attention": True}),
-    (GPT2, {"auto_map": {"AutoModel": "modeling.Mine"}}),
     (GPT2, {"pruned_heads": {"0": [1]}}),
     (BERT, {"is_decoder": True}),
     (BERT, {"position_embedding_type": "relative_key"}),
     (LLAMA, {"rope_scaling": {"type": "su", "factor": 2.0}}),
     (LLAMA, {"rope_scaling": "linear"}),
+    (LLAMA, {"is_causal": False}),
+    (LLAMA | {"model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"]}, {"swiglu_limit": 5.0}),
+    (LLAMA | {"model_type": "deepseek_v2", "architectures": ["DeepseekV2Model"]}, {"topk_method": "noaux_tc"}),
     (LLAMA, {"rope_parameters": {"rope_type": "spiral", "rope_theta": 1e4}}),
     (LLAMA, {"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}),
 ]
@@ -303,9 +305,14 @@ def test_what_a_preset_cannot_say_is_refused(tmp_path: Path, base: dict[str, Any
 
 
 def test_switches_that_are_off_are_no_reason(tmp_path: Path) -> None:
-    off = {"add_cross_attention": False, "pruned_heads": {}, "is_encoder_decoder": False, "auto_map": None}
+    off = {"add_cross_attention": False, "pruned_heads": {}, "is_encoder_decoder": False}
     assert spec_of(tmp_path, GPT2 | off).vars["width"] == 48
     assert spec_of(tmp_path, LLAMA | {"rope_scaling": None, "rope_parameters": None}).vars["rope"]["type"] == "default"
+
+
+def test_code_that_a_folder_brings_is_ignored(tmp_path: Path) -> None:
+    """A class that the reference library has is its own, unless one trusts the folder's code: so it does as well."""
+    assert spec_of(tmp_path, GPT2 | {"auto_map": {"AutoModel": "modeling.Mine"}}).vars["width"] == 48
 
 
 def test_a_missing_size_is_named(tmp_path: Path) -> None:
