@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -249,12 +250,14 @@ def sparse(folder: Path, reference: Any, values: dict[str, Any]) -> None:
 def test_equal_or_refused(kind: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = draw(kind, seed)
     monkeypatch.setitem(parity.CASES, "drawn", case)
-    try:
-        reference = parity.save("drawn", tmp_path)
-        for _, given, _ in parity.scenarios("drawn"):
-            reference(**given)
-    except (ValueError, TypeError, RuntimeError, KeyError, IndexError, AssertionError, NotImplementedError) as error:
-        pytest.skip(f"the reference has no such model: {type(error).__name__}: {str(error)[:100]}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            reference = parity.save("drawn", tmp_path)
+            for _, given, _ in parity.scenarios("drawn"):
+                reference(**given)
+        except Exception as error:  # in whatever way it fails
+            pytest.skip(f"the reference has no such model: {type(error).__name__}: {str(error)[:100]}")
     found = []
     for short in (False, True):
         if short:
