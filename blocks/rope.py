@@ -122,10 +122,11 @@ class RotaryPositions(DerivedBuffers):
         """The frequencies of a text of `length` positions; the choice is a tensor's, not a constant of the graph."""
         if self.beyond is None or self.limit is None:
             return self.frequencies
+        beyond = self.beyond
         if self.dynamic:
-            stretch = self.factor * (length / self.limit).clamp(min=1.0) - self.factor + 1.0
-            return self.frequencies * stretch**self.beyond
-        return torch.where(self.limit < length, self.beyond, self.frequencies)
+            stretch = (self.factor * length / self.limit - (self.factor - 1.0)).clamp(min=1.0)
+            beyond = 1.0 / (self.theta * stretch ** (self.rotary / (self.rotary - 2))) ** beyond
+        return torch.where(self.limit < length, beyond, self.frequencies)
 
     def extra_repr(self) -> str:
         scaling = "" if self.scaling.type == "default" else f", {self.scaling.type} {self.factor:g}"

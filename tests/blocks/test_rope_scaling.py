@@ -86,7 +86,10 @@ def test_rotations_are_those_of_transformers_at_every_length(
 def test_frequencies_are_those_of_transformers(o: dict[str, Any]) -> None:
     mine, reference = ours(o), theirs(o)
     assert mine.amplitude == pytest.approx(reference.attention_scaling, rel=1e-12)
-    assert torch.allclose(mine.frequencies, reference.inv_freq, rtol=3e-7, atol=0)
+    assert torch.equal(mine.frequencies, reference.inv_freq)
+    for length in (ORIGINAL, ORIGINAL + 1, 1000):
+        reference(torch.zeros(1, length, 1, HEAD), torch.arange(length).unsqueeze(0))
+        assert torch.equal(mine.at(length), reference.inv_freq)
 
 
 def test_every_number_matters() -> None:
