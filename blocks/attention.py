@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blockgraph.blocks.alibi import alibi_bias, alibi_slopes
+from blockgraph.blocks.alibi import LinearBiases
 from blockgraph.blocks.canonical import CanonicalWeights, DerivedBuffers
-from blockgraph.blocks.norms import LayerNorm, RMSNorm
+from blockgraph.blocks.norms import HeadNorm, LayerNorm, RMSNorm
 from blockgraph.blocks.plain import attend_plain
 from blockgraph.blocks.rope import RotaryPositions
 from blockgraph.blocks.sparse import sparse_pattern
@@ -22,9 +22,14 @@ from blockgraph.blocks.sparse_path import PlacedCache, SparsePath
 from blockgraph.blocks.state import KeyValueCache, SourceCache, WindowCache
 
 
-def query_key_norm(width: int, options: Mapping[str, Any]) -> nn.Module:
-    """A norm of queries or keys (Henry et al. 2020): type `rms_norm` {eps, offset} or `layer_norm` {eps, bias}."""
+def query_key_norm(width: int, options: Mapping[str, Any], heads: int) -> nn.Module:
+    """A norm of queries or keys (Henry et al. 2020): type `rms_norm` {eps, offset} or `layer_norm` {eps, bias}; with
+    `per_head`, each head has weights of its own."""
     kind = options.get("type", "rms_norm")
+    if kind in ("rms_norm", "layer_norm") and options.get("per_head", False):
+        return HeadNorm(
+            heads, width, **{name: value for name, value in options.items() if name not in ("over", "per_head")}
+        )
     if kind == "rms_norm":
         return RMSNorm(width, eps=options.get("eps", 1e-6), offset=options.get("offset", 0.0))
     if kind == "layer_norm":
@@ -45,8 +50,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
     | window | the last w keys with itself, j > i - w; not causal: abs(i - j) ≤ w // 2 | Beltagy et al. 2020 |
     | softcap | cap · tanh(score / cap), after scaling and before biases | Gemma 2, 2024 |
     | rope | arguments of `RotaryPositions` | Su et al. 2021 |
-    | alibi | {scaled}: slope · (j - i), before scaling where scaled (Falcon) | Press et al. 2022 |
-    | qk_norm | {type, over: head or all, …}, before rope | Henry et al. 2020 |
+    | alibi | arguments of `LinearBiases`: slope · (j - i), before scaling where scaled (Falcon) | Press et al. 2022 |
+    | qk_norm | {type, over: head or all, per_head, …}, before rope | Henry et al. 2020 |
     | clip | queries and keys (after their norms, before rope) and values stay within ± clip | MPT, 2023; OLMo, 2024 |
     | sinks | a score per head that joins the softmax and has no value: exp(s) in its sum | GPT-OSS, 2025 |
     | sparse | {type, …}: a pattern of `sparse.py` instead of a window | Child et al. 2019; Zaheer et al. 2020 |
@@ -82,7 +87,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
     query_norm: nn.Module | None
     key_norm: nn.Module | None
     sinks: nn.Parameter | None
-    slopes: Tensor | None
+    alibi: LinearBiases | None
     span: Tensor | None
     bound: Tensor | None
 
@@ -119,7 +124,6 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.scale = float(self.head_dim**-0.5 if scale is None else scale)
         self.dropout = float(dropout)
         self.softcap = None if softcap is None else float(softcap)
-        self.alibi_scaled = bool((alibi or {}).get("scaled", False))
         self.grouped = self.kv_heads != self.heads
         self._check(width)
         key_width = key_width or width
@@ -128,7 +132,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self._add_norms(qk_norm)
         self.register_parameter("sinks", nn.Parameter(torch.empty(heads)) if sinks else None)
         self.clip = None if clip is None else float(clip)
-        self.register_buffer("slopes", None if alibi is None else torch.tensor(alibi_slopes(heads)), persistent=False)
+        self.alibi = None if alibi is None else LinearBiases(heads, **alibi)
         self.register_buffer("span", None if window is None else torch.tensor(window), persistent=False)
         self.register_buffer("bound", None if clip is None else torch.tensor(self.clip), persistent=False)
         self.written_out = softcap is not None or sinks
@@ -178,11 +182,10 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.query_norm = self.key_norm = None
         if options is not None:
             sizes = (self.head_dim, self.head_dim) if self.norm_heads else self.sizes
-            self.query_norm, self.key_norm = (query_key_norm(size, options) for size in sizes[:2])
+            self.query_norm = query_key_norm(sizes[0], options, self.heads)
+            self.key_norm = query_key_norm(sizes[1], options, self.kv_heads)
 
     def fill_buffers(self, device: torch.device | None = None) -> None:
-        if self.slopes is not None:
-            self.slopes = torch.tensor(alibi_slopes(self.heads), device=device or self.slopes.device)
         if self.span is not None and self.window is not None:
             self.span = torch.tensor(self.window, device=device or self.span.device)
         if self.bound is not None and self.clip is not None:
@@ -192,7 +195,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.fill_buffers()
         for path, part in self.slices():
             nn.init.zeros_(part.tensor) if path.endswith(("bias", "sinks")) else nn.init.xavier_uniform_(part.tensor)
-        for child in (self.query_norm, self.key_norm, self.rope):
+        for child in (self.query_norm, self.key_norm, self.rope, self.alibi):
             if child is not None:
                 child.reset_parameters()  # type: ignore[operator]
 
@@ -326,7 +329,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
     ) -> Tensor:
         """Attention where something hides or weighs positions: all masks and-ed, all biases added, then one kernel.
         `places`: the keys' positions, where they are not 0, 1, 2, …"""
-        alone = start == 0 and mask is None and bias is None and self.slopes is None
+        alone = start == 0 and mask is None and bias is None and self.alibi is None
         if alone and self.sparse is not None and self.sparse.pays(q, k):
             return self.sparse.attend(q, k, v, key_mask, self._attend, self.training)
         if places is None:
@@ -340,7 +343,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
             if other is not None:
                 other = other.unsqueeze(1) if other.dim() == 3 else other
                 visible = other if visible is None else visible & other
-        bias = self._bias(q.shape[2], places, start, bias)
+        bias = self._bias(q.shape[2], places, start, bias, key_mask)
         bias = bias if more is None else more if bias is None else bias + more
         return self._attend(q, k, v, visible, bias)
 
@@ -376,15 +379,16 @@ class Attention(CanonicalWeights, DerivedBuffers):
             return (distance >= 0) & (distance < self.span)
         return distance.abs() <= self.span // 2
 
-    def _bias(self, queries: int, places: Tensor, start: int, bias: Tensor | None) -> Tensor | None:
+    def _bias(
+        self, queries: int, places: Tensor, start: int, bias: Tensor | None, key_mask: Tensor | None
+    ) -> Tensor | None:
         """The caller's bias and alibi's, broadcasting to [B, H, Q, K]; None for neither."""
         if bias is not None and bias.dim() == 3:
             bias = bias.unsqueeze(1)
-        if self.slopes is None:
+        if self.alibi is None:
             return bias
-        here = torch.arange(start, start + queries, device=self.slopes.device)
-        alibi = alibi_bias(self.slopes, here, places.to(self.slopes.device))
-        if self.alibi_scaled:
+        alibi: Tensor = self.alibi(start, queries, places, key_mask)
+        if self.alibi.scaled:
             alibi = alibi * self.scale
         return alibi if bias is None else bias + alibi
 
@@ -418,7 +422,6 @@ class Attention(CanonicalWeights, DerivedBuffers):
         said += [] if self.window is None else [f"window={self.window}"]
         said += [repr(self.sparse.pattern)] if self.sparse is not None and self.patterned else []
         said += [] if self.reads == "query" else [f"reads={self.reads}"]
-        said += [] if self.slopes is None else ["alibi"]
         said += [] if self.softcap is None else [f"softcap={self.softcap:g}"]
         said += [] if self.clip is None else [f"clip={self.clip:g}"]
         said += [] if self.sinks is None else ["sinks"]

@@ -103,6 +103,49 @@ class RMSNorm(nn.Module):
         return f"{self.width}, eps={self.eps}, weight={self.weight is not None}{offset}"
 
 
+class HeadNorm(nn.Module):
+    """A norm over the features of each head, with weights of each head's own (StableLM, Cohere).
+
+    [..., heads, width] → [..., heads, width]. `type`: `layer_norm` {eps, bias} or `rms_norm` {eps, offset}, as in
+    `LayerNorm` and `RMSNorm`; weight and bias are [heads, width]. Starts as the identity after normalising.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        heads: int,
+        width: int,
+        type: str = "rms_norm",
+        eps: float = 1e-6,
+        bias: bool = False,
+        offset: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.heads, self.width, self.kind, self.eps, self.offset = heads, width, type, eps, float(offset)
+        self.centred = type == "layer_norm"
+        self.weight = nn.Parameter(torch.empty(heads, width))
+        self.register_parameter("bias", nn.Parameter(torch.empty(heads, width)) if bias and self.centred else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.weight, 1.0 - self.offset)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.to(torch.promote_types(torch.float32, x.dtype))
+        if not self.centred:
+            y = normalise_rms(y, None, self.eps) * (self.weight.to(y.dtype) + self.offset)
+            return y.to(x.dtype)
+        y = normalise_layer(y, None, None, self.eps) * self.weight.to(y.dtype)
+        return (y if self.bias is None else y + self.bias.to(y.dtype)).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        offset = f", offset={self.offset}" if self.offset else ""
+        return f"{self.heads} × {self.width}, {self.kind}, eps={self.eps}, bias={self.bias is not None}{offset}"
+
+
 class AddNorm(nn.Module):
     """norm(x₀ + dropout(x₁) + …): the residual connection of Vaswani et al. 2017, §3.1 and §5.4.
 

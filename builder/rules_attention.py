@@ -22,7 +22,7 @@ from blockgraph.builder.rules_checks import (
 )
 from blockgraph.builder.rules_sparse import attention_pairs, check_sparse
 from blockgraph.builder.shapes import Size, Value
-from blockgraph.specs.options import AttentionOptions, QKNorm, RelativeBiasOptions, Rope
+from blockgraph.specs.options import Alibi, AttentionOptions, QKNorm, RelativeBiasOptions, Rope
 
 Reads = Literal["query", "query,key", "query,key,value"]
 ROPE_CHOICES = {
@@ -89,7 +89,7 @@ class AttentionRules(Rules[AttentionOptions]):
         )
         groups = {
             "rope": None if o.rope is None else rope_arguments(o.rope),
-            "alibi": None if o.alibi is None else o.alibi.model_dump(),
+            "alibi": None if o.alibi is None else alibi_arguments(o.alibi),
             "qk_norm": None if o.qk_norm is None else norm_arguments(o.qk_norm),
             "sparse": None if o.sparse is None else {"type": o.sparse.type, **o.sparse.numbers},
         }
@@ -102,11 +102,8 @@ class AttentionRules(Rules[AttentionOptions]):
         found |= linear_weights("value", kv, value_of(i).width, bias=o.bias.value)
         found |= linear_weights("out", i["query"].width, inner, bias=o.bias.out)
         if o.qk_norm is not None:
-            over_all, head = o.qk_norm.over == "all", self.head_dim(o, i)
-            for name, size in (("query_norm", inner), ("key_norm", kv)):
-                found[f"{name}.weight"] = (size if over_all else head,)
-                if o.qk_norm.has_bias:
-                    found[f"{name}.bias"] = (size if over_all else head,)
+            found |= _norm_weights("query_norm", o.qk_norm, inner, self.head_dim(o, i))
+            found |= _norm_weights("key_norm", o.qk_norm, kv, self.head_dim(o, i))
         return found | ({"sinks": (o.heads,)} if o.sinks else {})
 
     def flops(self, o: AttentionOptions, i: Inputs) -> int:
@@ -170,8 +167,18 @@ def rope_arguments(rope: Rope) -> dict[str, Any]:
     return without_defaults(rope.model_dump(include=used, exclude_none=True), defaults)
 
 
+def alibi_arguments(alibi: Alibi) -> dict[str, Any]:
+    return without_defaults(alibi.model_dump(), {"rounded": False})
+
+
+def _norm_weights(name: str, norm: QKNorm, inner: int, head: int) -> Weights:
+    """Of a norm over `inner` features in all, `head` of them in each head."""
+    shape: tuple[int, ...] = (inner,) if norm.over == "all" else (inner // head, head) if norm.per_head else (head,)
+    return {f"{name}.weight": shape} | ({f"{name}.bias": shape} if norm.has_bias else {})
+
+
 def norm_arguments(norm: QKNorm) -> dict[str, Any]:
-    shared = {"type": norm.type, "over": norm.over, "eps": norm.epsilon}
+    shared = {"type": norm.type, "over": norm.over, "eps": norm.epsilon} | ({"per_head": True} if norm.per_head else {})
     return shared | ({"offset": norm.offset} if norm.type == "rms_norm" else {"bias": norm.has_bias})
 
 

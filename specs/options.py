@@ -145,6 +145,7 @@ class Alibi(Options):
     """Attention with linear biases (Press et al. 2021)."""
 
     scaled: Flag = Field(False, description="add the bias before the scaling of the scores (Falcon)")
+    rounded: Flag = Field(False, description="slope times position in bfloat16, positions of real tokens only (Falcon)")
 
 
 class QKNorm(Options):
@@ -152,6 +153,7 @@ class QKNorm(Options):
 
     type: Literal["rms_norm", "layer_norm"] = Field("rms_norm", description="which norm")
     over: Literal["head", "all"] = Field("head", description="over each head, or over all heads together")
+    per_head: Flag = Field(False, description="over head: each head has weights of its own (StableLM, Cohere)")
     eps: NotNegative | None = Field(None, description="added to the variance (default: 1e-6 rms_norm, 1e-5 layer_norm)")
     offset: Number = Field(0.0, description="rms_norm: added to the weight (Gemma: 1)")
     bias: Flag | None = Field(None, description="layer_norm: has a bias (default: true)")
@@ -170,6 +172,8 @@ class QKNorm(Options):
             raise PydanticCustomError("bad-option", "an rms_norm has no bias")
         if self.type == "layer_norm" and self.offset:
             raise PydanticCustomError("bad-option", "'offset' belongs to rms_norm, not to layer_norm")
+        if self.per_head and self.over == "all":
+            raise PydanticCustomError("bad-option", "'per_head' belongs to norms over each head, not over all")
         return self
 
 
@@ -242,7 +246,7 @@ class AttentionOptions(Options):
     softcap: Positive | None = Field(None, description="scores become cap·tanh(scores / cap) (Gemma 2)")
     rope: Rope | None = Field(None, description="rotary positions")
     alibi: Annotated[Alibi | None, BeforeValidator(_switch)] = Field(
-        None, description="linear distance biases: true, or {scaled}"
+        None, description="linear distance biases: true, or {scaled, rounded}"
     )
     qk_norm: QKNorm | None = Field(None, description="norms on queries and keys")
     sinks: Flag = Field(False, description="a learned score per head that takes attention away (GPT-OSS)")

@@ -82,7 +82,7 @@ def _projected(whole: Parts, leaf: Leaf, sizes: _Sizes, side: str, source: Flow)
 def _norm(leaf: Leaf, side: str) -> Face:
     o: Any = leaf.options
     norm = o.qk_norm
-    over = "over all heads" if norm.over == "all" else "per head"
+    over = "over all heads" if norm.over == "all" else "per head, each its own" if norm.per_head else "per head"
     name = "RMSNorm" if norm.type == "rms_norm" else "LayerNorm"
     return Face("norm", (name,), said(over, amount(leaf, f"{side}_norm")))
 

@@ -21,6 +21,8 @@ CAUSAL: list[dict[str, Any]] = [
     {"rope": {}},
     {"rope": {"pairing": "interleaved", "fraction": 0.5}},
     {"alibi": {}},
+    {"alibi": {"scaled": True, "rounded": True}},
+    {"qk_norm": {"per_head": True}, "kv_heads": 2},
     {"window": 3},
     {"kv_heads": 2, "rope": {}},
     {"kv_heads": 1, "window": 4},

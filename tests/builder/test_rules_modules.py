@@ -98,6 +98,16 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "sinks": ("attention", {"heads": 6, "kv_heads": 2, "causal": True, "sinks": True, "window": 3}, {"query": X}),
     "sinks of another sequence": ("attention", {"heads": 3, "sinks": True}, {"query": X, "key": S}),
     "clip": ("attention", {"heads": 3, "clip": 0.5, "qk_norm": {"over": "all"}}, {"query": X}),
+    "norms per head": (
+        "attention",
+        {
+            "heads": 6,
+            "kv_heads": 2,
+            "qk_norm": {"type": "layer_norm", "per_head": True},
+            "alibi": {"scaled": True, "rounded": True},
+        },
+        {"query": X},
+    ),
     "rms head norm": ("attention", {"heads": 3, "qk_norm": {"offset": 1}}, {"query": X}),
     "layer norm over all": (
         "attention",

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.running import cases_senses
+from tests.running import cases_decoders
 from tests.running.cases_experts import EXPERTS
 from tests.running.cases_rope import ROPES
 
@@ -256,6 +257,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 CASES |= cases_senses.CASES
 CASES |= ROPES | EXPERTS
 CASES |= {f"{name}-body": _body(name) for name in BODIES}
+CASES |= cases_decoders.CASES
 
 
 def save(name: str, folder: Path, **options: Any) -> Any:

@@ -243,6 +243,7 @@ def test_qk_norm() -> None:
     assert o.QKNorm(type="layer_norm").epsilon == 1e-5 and o.QKNorm(type="layer_norm").has_bias
     assert errors(o.QKNorm, bias=True) == [("", "bad-option")]
     assert errors(o.QKNorm, type="layer_norm", offset=1) == [("", "bad-option")]
+    assert errors(o.QKNorm, per_head=True, over="all") == [("", "bad-option")]
 
 
 def test_split_parts() -> None:
