@@ -36,11 +36,21 @@ class Cache:
 
 
 class PositionCache(Cache):
-    """How many positions there were (`length`), and of the keys that `relative_bias` was given once (`keys`)."""
+    """How many positions there were (`length`), of the keys that `relative_bias` was given once (`keys`), and how many
+    ids of each sequence were not padding (`counts`, int [batch, 1])."""
 
     def __init__(self) -> None:
         super().__init__()
         self.keys: int | None = None
+        self.counts: Tensor | None = None
+
+    def tensors(self) -> Iterator[Tensor]:
+        if self.counts is not None:
+            yield self.counts
+
+    def select(self, rows: Tensor) -> None:
+        if self.counts is not None:
+            self.counts = self.counts.index_select(0, rows.to(self.counts.device))
 
 
 class KeyValueCache(Cache):

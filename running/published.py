@@ -121,7 +121,7 @@ def plan(spec: Spec, analysed: graph.Model, model: Model, file: PublishedWeights
     moves, ignored = [], []
     for name in file.files:
         move = None if mapper.ignores(name) else mapper.move(name)
-        if mapper.ignores(name):
+        if mapper.ignores(name) or (move is not None and not move.weights):
             ignored.append(name)
         elif move is None:
             problems.no_rule(name)

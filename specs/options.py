@@ -68,6 +68,7 @@ class PositionsOptions(Options):
     length: Size | None = Field(None, description="learned: most positions (default: the axis, if its size is known)")
     offset: Count = Field(0, description="the first position's row (BART, OPT, RoBERTa: 2)")
     skip_padding: Flag = Field(False, description="count real tokens only")
+    pad: Count | None = Field(None, description="count ids other than this one only, whatever the mask says (RoBERTa)")
     layout: Literal["interleaved", "halves"] = Field(
         "interleaved", description="sinusoidal: sine and cosine alternate, or sines first"
     )

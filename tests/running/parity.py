@@ -13,9 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.running import cases_encoders
+
 BAR = 1e-4  # of the reference's standard deviation
 VOCABULARY = 61
 PAD = 1
+COUNT_IDS = ("RobertaConfig", "XLMRobertaConfig", "M2M100Config")  # positions follow ids that are not padding
 
 _LLAMA = {
     "hidden_size": 24, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 36,
@@ -232,6 +235,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
 }  # fmt: skip
 CASES |= {f"{name}-body": _body(name) for name in BODIES}
+CASES |= cases_encoders.CASES
 
 
 def save(name: str, folder: Path, **options: Any) -> Any:
@@ -266,7 +270,8 @@ def _learned_buffers(model: nn.Module) -> Iterator[Tensor]:
 def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None]]:
     """Calls in the reference's names, with the rows of the output that count (None: all)."""
     random = torch.Generator().manual_seed(7)
-    two = CASES[name][0] in ("T5Config", "MT5Config", "MarianConfig")
+    config, model, values = CASES[name]
+    two = _reads_two(config) and not model.endswith("EncoderModel")
 
     def ids(length: int) -> Tensor:
         return torch.randint(PAD + 1, VOCABULARY, (3, length), generator=random)
@@ -276,7 +281,7 @@ def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None
         for row, count in ((1, 2), (2, length - 3)) if pads != "full" else ():
             mask[row, slice(0, count) if pads == "left" else slice(length - count, length)] = 0
         given = {"input_ids": tokens.where(mask.bool(), torch.tensor(PAD)), "attention_mask": mask}
-        if two and not CASES[name][1].endswith("EncoderModel"):
+        if two:
             return pads, given | {"decoder_input_ids": ids(length - 2)}, None
         return pads, given, mask.bool()
 
@@ -284,9 +289,23 @@ def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None
     yield call(9, "right")
     yield call(9, "left")
     yield call(50, "full")
-    if CASES[name][2].get("type_vocab_size") == 3:
+    if two:
+        mask = torch.ones(3, 7, dtype=torch.long)
+        mask[1, 5:] = mask[2, 1:] = 0
+        yield "both", call(9, "right")[1] | {"decoder_input_ids": ids(7), "decoder_attention_mask": mask}, None
+    if config in COUNT_IDS:
+        hidden = torch.rand(3, 9, generator=random) < 0.3
+        given = {"input_ids": ids(9).masked_fill(hidden, PAD)}
+        yield "pads", given | ({"decoder_input_ids": ids(9).masked_fill(hidden, PAD)} if two else {}), None
+    if values.get("type_vocab_size") == 3:
         _, given, valid = call(9, "right")
         yield "segments", given | {"token_type_ids": torch.randint(0, 3, (3, 9), generator=random)}, valid
+
+
+def _reads_two(config: str) -> bool:
+    import transformers
+
+    return bool(getattr(transformers, config)().is_encoder_decoder)
 
 
 def distance(name: str, model: Any, reference: Any) -> float:
@@ -297,7 +316,8 @@ def distance(name: str, model: Any, reference: Any) -> float:
             ours, theirs = model(**given), reference(**given)
         for output, found in ours.items():
             there = theirs[output]
-            rows = torch.ones(there.shape, dtype=torch.bool) if valid is None or there.dim() < 3 else valid
+            whole = valid is None or valid.shape != there.shape[:2]
+            rows = torch.ones(there.shape, dtype=torch.bool) if whole else valid
             difference = (found[rows] - there[rows]).abs().max() / there[rows].std()
             assert difference.isfinite() and there[rows].std() > 0.01, output
             worst = max(worst, float(difference))

@@ -19,7 +19,7 @@ NEEDED = object()
 TABLE: dict[str, dict[str, Any]] = {
     "embedding": {"width": NEEDED, "scale": 1.0, "pretrained": None, "freeze": False},
     "positions": {
-        "kind": NEEDED, "length": None, "offset": 0, "skip_padding": False,
+        "kind": NEEDED, "length": None, "offset": 0, "skip_padding": False, "pad": None,
         "layout": "interleaved", "endpoint": False, "theta": 1e4, "dropout": 0.0,
     },
     "attention": {
@@ -62,7 +62,7 @@ TABLE: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 PORTS = {
-    "embedding": "ids", "positions": "x", "attention": "query key? value? mask? bias?", "latent_attention": "x",
+    "embedding": "ids", "positions": "x ids?", "attention": "query key? value? mask? bias?", "latent_attention": "x",
     "local_global_attention": "x global_tokens?", "relative_bias": "query key?", "ffn": "x", "moe": "x", "add": "x…",
     "multiply": "x…", "add_norm": "x…", "layer_norm": "x", "rms_norm": "x", "linear": "x", "activation": "x",
     "scale": "x", "softcap": "x", "dropout": "x", "concat": "x…", "split": "x", "parameter": "", "patches": "image",
