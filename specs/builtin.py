@@ -84,6 +84,14 @@ _ATTENTION = (
         paper="Beltagy et al. 2020, Longformer",
     ),
     _type(
+        "disentangled_attention",
+        "attention that compares content and relative positions apart (DeBERTa)",
+        (X, Port("table")),
+        ("DisentangledAttention", "disentangled", "disentangled_attention"),
+        formula="softmax(scale · (q kᵀ + q position_keyᵀ + position_query kᵀ)) v, positions by the row of i - j",
+        paper="He et al. 2020, DeBERTa, section 3.1; max_distance, shared: DeBERTa-v2's code",
+    ),
+    _type(
         "relative_bias",
         "a trained bias for each head and bucket of distances",
         (Port("query"), Port("key", optional=True, follows="query")),
@@ -194,6 +202,17 @@ _JOINING = (
     ),
 )
 
+_SHAPING = (
+    _type("blank", "zeros where the text is padding", (X,), ("Blank", "joining", "elementwise"), formula="mask · x"),
+    _type(
+        "squeeze",
+        "drops a last axis of one feature",
+        (X,),
+        ("Squeeze", "joining", "elementwise"),
+        formula="out[…] = x[…, 0]",
+    ),
+)
+
 _VISION = (
     _type(
         "patches",
@@ -243,5 +262,5 @@ _RECURRENT = (
 )
 
 BUILTIN: dict[str, BlockType] = {
-    type.name: type for type in (*_TOKENS, *_ATTENTION, *_BASIC, *_JOINING, *_VISION, *_RECURRENT)
+    type.name: type for type in (*_TOKENS, *_ATTENTION, *_BASIC, *_JOINING, *_SHAPING, *_VISION, *_RECURRENT)
 }

@@ -234,6 +234,18 @@ class LocalGlobalAttentionOptions(Options):
     dropout: Rate = Field(0.0, description="dropout on the attention weights")
 
 
+class DisentangledAttentionOptions(Options):
+    heads: Size = Field(description="number of heads")
+    head_dim: Size | None = Field(None, description="features of a head (default: width // heads)")
+    to_position: Flag = Field(True, description="scores of queries with positions")
+    from_position: Flag = Field(True, description="scores of positions with keys")
+    shared: Flag = Field(False, description="positions use the projections of queries and keys")
+    max_distance: Size | None = Field(
+        None, description="rows of the table grow logarithmically up to here (default: a row for each distance)"
+    )
+    dropout: Rate = Field(0.0, description="dropout on the attention weights")
+
+
 class RelativeBiasOptions(Options):
     heads: Size = Field(description="number of heads of the attention that reads it")
     buckets: Size = Field(32, description="distances that are told apart")
@@ -414,6 +426,14 @@ class SimilarityOptions(Options):
 
 
 class EqualOptions(Options):
+    pass
+
+
+class BlankOptions(Options):
+    pass
+
+
+class SqueezeOptions(Options):
     pass
 
 

@@ -131,6 +131,11 @@ def local_global_attention(leaf: Leaf) -> Face:
     return Face("attention", ("Local + Global", "Attention"), small)
 
 
+def disentangled_attention(leaf: Leaf) -> Face:
+    small = _facts(f"{_option(leaf, 'heads')} heads", _amount(leaf))
+    return Face("attention", ("Disentangled", "Attention"), small)
+
+
 def relative_bias(leaf: Leaf) -> Face:
     small = _facts(f"{_option(leaf, 'buckets')} buckets", _amount(leaf))
     return Face("positions", ("Relative", "Position Bias"), small)
@@ -226,6 +231,14 @@ def pool(leaf: Leaf) -> Face:
 
 def similarity(leaf: Leaf) -> Face:
     return Face("join", ("Cosine", "Similarity") if _option(leaf, "cosine") else ("Dot Products",))
+
+
+def blank(leaf: Leaf) -> Face:
+    return Face("elementwise", ("Blank", "Padding"))
+
+
+def squeeze(leaf: Leaf) -> Face:
+    return Face("join", ("Squeeze",))
 
 
 def equal(leaf: Leaf) -> Face:

@@ -15,6 +15,15 @@ _T5 = {
     "d_model": 24, "num_heads": 3, "d_kv": 6, "d_ff": 36, "num_layers": 3, "num_decoder_layers": 2,
     "relative_attention_num_buckets": 10, "relative_attention_max_distance": 20, "layer_norm_epsilon": 2e-3,
 }  # fmt: skip
+_BERT = {
+    "hidden_size": 24, "num_attention_heads": 4, "intermediate_size": 36, "num_hidden_layers": 2,
+    "max_position_embeddings": 64, "type_vocab_size": 3, "layer_norm_eps": 2e-3,
+}  # fmt: skip
+_ELECTRA = _BERT | {"embedding_size": 12}
+_DEBERTA = _BERT | {
+    "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 8, "norm_rel_ebd": "layer_norm",
+    "share_att_key": True, "position_biased_input": False, "type_vocab_size": 0,
+}  # fmt: skip
 _OTHER = {"scale_embedding": True, "activation_function": "swish", "tie_word_embeddings": False}
 
 
@@ -59,4 +68,43 @@ CASES: dict[str, Case] = {
     "umt5-other": ("UMT5Config", "UMT5ForConditionalGeneration", _T5 | {"feed_forward_proj": "relu"}),
     "umt5-body": ("UMT5Config", "UMT5Model", _T5 | {"feed_forward_proj": "gated-gelu"}),
     "umt5-encoder": ("UMT5Config", "UMT5EncoderModel", _T5 | {"feed_forward_proj": "gated-relu"}),
+    "bert-causal": ("BertConfig", "BertLMHeadModel", _BERT | {"is_decoder": True}),
+    "bert-causal-other": (
+        "BertConfig", "BertLMHeadModel", _BERT | {"is_decoder": True, "hidden_act": "relu", "tie_word_embeddings": False},
+    ),
+    "bert-untied": ("BertConfig", "BertForMaskedLM", _BERT | {"tie_word_embeddings": False}),
+    "roberta-causal": ("RobertaConfig", "RobertaForCausalLM", _BERT | {"is_decoder": True}),
+    "roberta-causal-other": (
+        "RobertaConfig", "RobertaForCausalLM", _BERT | {"is_decoder": True, "tie_word_embeddings": False},
+    ),
+    "xlm-roberta-causal": ("XLMRobertaConfig", "XLMRobertaForCausalLM", _BERT | {"is_decoder": True}),
+    "electra": ("ElectraConfig", "ElectraForPreTraining", _ELECTRA | {"hidden_act": "gelu_new"}),
+    "electra-other": ("ElectraConfig", "ElectraForPreTraining", _ELECTRA | {"embedding_size": 24}),
+    "electra-generator": ("ElectraConfig", "ElectraForMaskedLM", _ELECTRA | {"hidden_act": "relu"}),
+    "electra-generator-other": (
+        "ElectraConfig", "ElectraForMaskedLM", _ELECTRA | {"embedding_size": 24, "tie_word_embeddings": False},
+    ),
+    "electra-body": ("ElectraConfig", "ElectraModel", _ELECTRA),
+    "deberta": ("DebertaV2Config", "DebertaV2ForMaskedLM", _DEBERTA),
+    "deberta-conv": (
+        "DebertaV2Config", "DebertaV2ForMaskedLM",
+        _DEBERTA | {"conv_kernel_size": 3, "conv_act": "gelu", "share_att_key": False, "type_vocab_size": 3,
+                    "position_biased_input": True, "embedding_size": 12, "norm_rel_ebd": "none"},
+    ),
+    "deberta-new-head": (
+        "DebertaV2Config", "DebertaV2ForMaskedLM",
+        _DEBERTA | {"legacy": False, "pos_att_type": "p2c", "position_buckets": -1, "max_relative_positions": 6,
+                    "hidden_act": "relu"},
+    ),
+    "deberta-to-position": (
+        "DebertaV2Config", "DebertaV2ForMaskedLM",
+        _DEBERTA | {"pos_att_type": ["c2p"], "max_relative_positions": 30, "share_att_key": False,
+                    "tie_word_embeddings": False},
+    ),
+    "deberta-absolute": (
+        "DebertaV2Config", "DebertaV2ForMaskedLM",
+        _DEBERTA | {"relative_attention": False, "position_biased_input": True, "type_vocab_size": 3,
+                    "conv_kernel_size": 3},
+    ),
+    "deberta-body": ("DebertaV2Config", "DebertaV2Model", _DEBERTA | {"conv_kernel_size": 5}),
 }  # fmt: skip

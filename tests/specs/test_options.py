@@ -32,6 +32,10 @@ TABLE: dict[str, dict[str, Any]] = {
         "query_rank": None, "rope": None, "causal": False, "scale": None, "bias": False, "eps": 1e-6, "dropout": 0.0,
     },
     "local_global_attention": {"heads": NEEDED, "window": NEEDED, "dropout": 0.0},
+    "disentangled_attention": {
+        "heads": NEEDED, "head_dim": None, "to_position": True, "from_position": True, "shared": False,
+        "max_distance": None, "dropout": 0.0,
+    },
     "relative_bias": {"heads": NEEDED, "buckets": 32, "max_distance": 128, "bidirectional": True},
     "ffn": {"hidden": NEEDED, "activation": "gelu", "gated": False, "bias": True, "dropout": 0.0},
     "moe": {
@@ -56,6 +60,8 @@ TABLE: dict[str, dict[str, Any]] = {
     "pool": {"take": NEEDED, "token": None},
     "similarity": {"cosine": False},
     "equal": {},
+    "blank": {},
+    "squeeze": {},
     "rnn": {"width": NEEDED, "bidirectional": False, "dropout": 0.0},
     "lstm": {"width": NEEDED, "bidirectional": False, "dropout": 0.0},
     "gru": {"width": NEEDED, "bidirectional": False, "dropout": 0.0},
@@ -67,7 +73,7 @@ PORTS = {
     "multiply": "x…", "add_norm": "x…", "layer_norm": "x", "rms_norm": "x", "linear": "x", "activation": "x",
     "scale": "x", "softcap": "x", "dropout": "x", "concat": "x…", "split": "x", "parameter": "", "patches": "image",
     "conv1d": "x", "pool": "x ids?", "similarity": "a b", "equal": "a b", "rnn": "x initial?", "lstm": "x initial?",
-    "gru": "x initial?",
+    "gru": "x initial?", "blank": "x", "squeeze": "x", "disentangled_attention": "x table",
 }  # fmt: skip
 
 
