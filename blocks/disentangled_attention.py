@@ -35,7 +35,8 @@ class DisentangledAttention(CanonicalWeights):
     `position_query`. Scores are scaled by (head_dim · (1 + terms))^-0.5. All projections have a bias; weights start
     Xavier-uniform, biases zero.
 
-    `mask` bool [B, T], true = a real token. A query that sees no key gives zeros.
+    `mask` bool [B, T], true = a real token. Padding is hidden from real tokens; as a query it takes the mean of all
+    values, as in DeBERTa's code, so that what reads the first position of a text padded on the left agrees too.
     """
 
     qkv_weight: nn.Parameter
@@ -89,6 +90,8 @@ class DisentangledAttention(CanonicalWeights):
             out = attend_plain(q, k, v, scale=self.scale, bias=bias, dropout=dropout)
         else:
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout, scale=self.scale)
+        if mask is not None:
+            out = torch.where(mask[:, None, :, None], out, v.mean(2, keepdim=True))
         return F.linear(out.transpose(1, 2).flatten(2), self.out_weight, self.out_bias)
 
     def _bias(self, q: Tensor, k: Tensor, table: Tensor) -> Tensor | None:

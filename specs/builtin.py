@@ -45,7 +45,7 @@ _TOKENS = (
     _type(
         "positions",
         "adds a vector for each position",
-        (X, Port("ids", optional=True)),
+        (X, Port("ids", optional=True, drawn=False)),
         ("Positions", "embedding", "positions"),
         formula="out = dropout(x + table[position + offset])",
         paper="sinusoidal: Vaswani et al. 2017; learned: Gehring et al. 2017",

@@ -27,6 +27,26 @@ _DEBERTA = _BERT | {
 _OTHER = {"scale_embedding": True, "activation_function": "swish", "tie_word_embeddings": False}
 
 
+_ALBERT = _BERT | {"embedding_size": 10, "num_hidden_layers": 3}
+_DISTIL = {"dim": 24, "n_heads": 4, "hidden_dim": 36, "n_layers": 2, "max_position_embeddings": 64}
+_HEADED = {
+    "Bert": _BERT, "Roberta": _BERT, "XLMRoberta": _BERT, "DistilBert": _DISTIL, "Albert": _ALBERT, "Electra": _ELECTRA,
+    "DebertaV2": _DEBERTA,
+}  # fmt: skip
+
+
+def _heads(stem: str, config: dict[str, Any]) -> dict[str, Case]:
+    """Every head that classifies, twice: of one more layer or activation, and with more classes."""
+    other = {"activation": "relu"} if stem == "DistilBert" else {"hidden_act": "relu"}
+    found: dict[str, Case] = {}
+    for head in ("SequenceClassification", "TokenClassification", "QuestionAnswering"):
+        labels = {} if head == "QuestionAnswering" else {"num_labels": 5}
+        name, made = f"{stem.lower()}-{head.lower()}", f"{stem}For{head}"
+        if made != "BertForSequenceClassification":  # the cases of `parity` have it
+            found |= {name: (f"{stem}Config", made, config), f"{name}-other": (f"{stem}Config", made, config | labels | other)}
+    return found
+
+
 def _family(name: str, stem: str, body: str = "Model") -> dict[str, Case]:
     """Both classes of an encoder-decoder like BART, tied and not."""
     config, whole = f"{stem}Config", f"{stem}ForConditionalGeneration"
@@ -78,6 +98,17 @@ CASES: dict[str, Case] = {
         "RobertaConfig", "RobertaForCausalLM", _BERT | {"is_decoder": True, "tie_word_embeddings": False},
     ),
     "xlm-roberta-causal": ("XLMRobertaConfig", "XLMRobertaForCausalLM", _BERT | {"is_decoder": True}),
+    **{name: case for stem, config in _HEADED.items() for name, case in _heads(stem, config).items()},
+    "bert-next": ("BertConfig", "BertForNextSentencePrediction", _BERT),
+    "bert-next-other": ("BertConfig", "BertForNextSentencePrediction", _BERT | {"hidden_act": "relu"}),
+    "bert-pretraining": ("BertConfig", "BertForPreTraining", _BERT),
+    "bert-pretraining-other": ("BertConfig", "BertForPreTraining", _BERT | {"tie_word_embeddings": False}),
+    "roberta-body": ("RobertaConfig", "RobertaModel", _BERT),
+    "roberta-body-other": ("RobertaConfig", "RobertaModel", _BERT | {"num_hidden_layers": 3}),
+    "xlm-roberta-body": ("XLMRobertaConfig", "XLMRobertaModel", _BERT),
+    "xlm-roberta-body-other": ("XLMRobertaConfig", "XLMRobertaModel", _BERT | {"hidden_act": "relu"}),
+    "albert-body": ("AlbertConfig", "AlbertModel", _ALBERT),
+    "albert-body-other": ("AlbertConfig", "AlbertModel", _ALBERT | {"hidden_act": "gelu"}),
     "electra": ("ElectraConfig", "ElectraForPreTraining", _ELECTRA | {"hidden_act": "gelu_new"}),
     "electra-other": ("ElectraConfig", "ElectraForPreTraining", _ELECTRA | {"embedding_size": 24}),
     "electra-generator": ("ElectraConfig", "ElectraForMaskedLM", _ELECTRA | {"hidden_act": "relu"}),
