@@ -29,9 +29,9 @@ def signed_buckets(distance: Tensor, span: int, max_distance: int | None) -> Ten
 class DisentangledAttention(CanonicalWeights):
     """softmax(scale · (q kᵀ + q p_kᵀ + p_q kᵀ)) v per head, then the output projection (He et al. 2021a, eq. 4).
 
-    x [B, T, width] → the same. `table` [2 · span, table_width] has a vector for every relative position; p_k and p_q are
-    its projections, and each pair of positions reads the row of `signed_buckets`. `to_position` is the term q p_kᵀ,
-    `from_position` p_q kᵀ. `shared`: p_k and p_q use the content's own projections, else `position_key` and
+    x [B, T, width] → the same. `table` [2 · span, table_width] has a vector for every relative position; p_k and p_q
+    are its projections, and each pair of positions reads the row of `signed_buckets`. `to_position` is the term
+    q p_kᵀ, `from_position` p_q kᵀ. `shared`: p_k and p_q use the content's own projections, else `position_key` and
     `position_query`. Scores are scaled by (head_dim · (1 + terms))^-0.5. All projections have a bias; weights start
     Xavier-uniform, biases zero.
 
@@ -115,7 +115,7 @@ class DisentangledAttention(CanonicalWeights):
             weight, bias = (whole[part * inner : (part + 1) * inner] for whole in (self.qkv_weight, self.qkv_bias))
         else:
             weight, bias = getattr(self, f"position_{name}_weight"), getattr(self, f"position_{name}_bias")
-        return F.linear(table, weight, bias).unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        return torch.unflatten(F.linear(table, weight, bias), -1, (self.heads, -1)).transpose(0, 1)
 
     def extra_repr(self) -> str:
         terms = ["to_position"] * self.to_position + ["from_position"] * self.from_position + ["shared"] * self.shared

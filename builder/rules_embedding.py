@@ -79,7 +79,9 @@ def _check_ids(o: PositionsOptions, i: Inputs) -> None:
             raise RuleError("shape", f"positions' ids must be {wanted}, but they are {ids}", port="ids")
         if o.pad is None:
             help = "add pad: the id of padding"
-            raise RuleError("missing-option", "positions has ids, but no pad says which of them not to count", help=help)
+            raise RuleError(
+                "missing-option", "positions has ids, but no pad says which of them not to count", help=help
+            )
     elif o.pad is not None:
         help = "add ids to its inputs, as in {x: words, ids: tokens}"
         raise RuleError("bad-option", "positions counts ids other than pad, but has no ids", option="pad", help=help)

@@ -52,7 +52,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One tensor of the file and the weights that it becomes (none: it is not needed). `index`: its place in weights that stack tensors."""
+    """One tensor of the file and the weights that it becomes (none: it is not needed). `index`: its place in weights
+    that stack tensors."""
 
     tensor: str
     rule: Rule

@@ -43,7 +43,10 @@ def _heads(stem: str, config: dict[str, Any]) -> dict[str, Case]:
         labels = {} if head == "QuestionAnswering" else {"num_labels": 5}
         name, made = f"{stem.lower()}-{head.lower()}", f"{stem}For{head}"
         if made != "BertForSequenceClassification":  # the cases of `parity` have it
-            found |= {name: (f"{stem}Config", made, config), f"{name}-other": (f"{stem}Config", made, config | labels | other)}
+            found |= {
+                name: (f"{stem}Config", made, config),
+                f"{name}-other": (f"{stem}Config", made, config | labels | other),
+            }
     return found
 
 

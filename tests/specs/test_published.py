@@ -279,7 +279,6 @@ REFUSED = [
     (GPT2, {"add_cross_attention": True}),
     (GPT2, {"auto_map": {"AutoModel": "modeling.Mine"}}),
     (GPT2, {"pruned_heads": {"0": [1]}}),
-    (BERT, {"is_decoder": True}),
     (BERT, {"position_embedding_type": "relative_key"}),
     (LLAMA, {"rope_scaling": {"type": "su", "factor": 2.0}}),
     (LLAMA, {"rope_scaling": "linear"}),
