@@ -32,7 +32,8 @@ class DisentangledAttention(CanonicalWeights):
     x [B, T, width] → the same. `table` [2 · span, table_width] has a vector for every relative position; p_k and p_q
     are its projections, and each pair of positions reads the row of `signed_buckets`. `to_position` is the term
     q p_kᵀ, `from_position` p_q kᵀ. `shared`: p_k and p_q use the content's own projections, else `position_key` and
-    `position_query`. Scores are scaled by (head_dim · (1 + terms))^-0.5. All projections have a bias; weights start
+    `position_query`. Scores are scaled by (head_dim · (1 + terms))^-0.5. Without a table (no `span`) only the first
+    term is there, with the same scale. All projections have a bias; weights start
     Xavier-uniform, biases zero.
 
     `mask` bool [B, T], true = a real token. Padding is hidden from real tokens; as a query it takes the mean of all
@@ -48,7 +49,7 @@ class DisentangledAttention(CanonicalWeights):
         self,
         width: int,
         heads: int,
-        span: int,
+        span: int | None = None,
         *,
         head_dim: int | None = None,
         table_width: int | None = None,
@@ -68,7 +69,7 @@ class DisentangledAttention(CanonicalWeights):
         inner = heads * self.head_dim
         self.add_weights("qkv", dict.fromkeys(("query", "key", "value"), inner), width, True)
         for name, there in (("position_key", to_position), ("position_query", from_position)):
-            if there and not shared:
+            if there and span is not None and not shared:
                 self.add_weights(name, {name: inner}, table_width or width, True)
         self.add_weights("out", {"out": width}, inner, True)
         self.reset_parameters()
@@ -77,10 +78,10 @@ class DisentangledAttention(CanonicalWeights):
         for path, part in self.slices():
             nn.init.zeros_(part.tensor) if path.endswith("bias") else nn.init.xavier_uniform_(part.tensor)
 
-    def forward(self, x: Tensor, table: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, table: Tensor | None = None, *, mask: Tensor | None = None) -> Tensor:
         qkv = F.linear(x, self.qkv_weight, self.qkv_bias)
         q, k, v = torch.unflatten(qkv, -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        bias = self._bias(q, k, table)
+        bias = None if table is None or self.span is None else self._bias(q, k, table, self.span)
         if mask is not None and bias is None:
             bias = q.new_zeros(1, 1, 1, 1)
         if mask is not None and bias is not None:
@@ -94,10 +95,10 @@ class DisentangledAttention(CanonicalWeights):
             out = torch.where(mask[:, None, :, None], out, v.mean(2, keepdim=True))
         return F.linear(out.transpose(1, 2).flatten(2), self.out_weight, self.out_bias)
 
-    def _bias(self, q: Tensor, k: Tensor, table: Tensor) -> Tensor | None:
+    def _bias(self, q: Tensor, k: Tensor, table: Tensor, span: int) -> Tensor | None:
         """Both terms with positions, scaled: [B, H, T, T]; None where there is neither."""
         places = torch.arange(q.shape[2], device=q.device)
-        rows = signed_buckets(places.unsqueeze(1) - places, self.span, self.max_distance)
+        rows = signed_buckets(places.unsqueeze(1) - places, span, self.max_distance)
         bias: Tensor | None = None
         if self.to_position:
             scores = q @ self._positions("key", 1, table).transpose(1, 2)  # [B, H, T, 2 · span]
@@ -119,6 +120,7 @@ class DisentangledAttention(CanonicalWeights):
 
     def extra_repr(self) -> str:
         terms = ["to_position"] * self.to_position + ["from_position"] * self.from_position + ["shared"] * self.shared
-        said = [f"{self.out_weight.shape[0]}, {self.heads} heads × {self.head_dim}, span={self.span}", *terms]
+        span = [] if self.span is None else [f"span={self.span}"]
+        said = [f"{self.out_weight.shape[0]}, {self.heads} heads × {self.head_dim}", *span, *terms]
         said += [] if self.max_distance is None else [f"max_distance={self.max_distance}"]
         return ", ".join(said + ([f"dropout={self.dropout:g}"] if self.dropout else []))

@@ -13,7 +13,7 @@ from blockgraph.specs.options import DisentangledAttentionOptions
 
 
 class DisentangledAttentionRules(Rules[DisentangledAttentionOptions]):
-    """x [B, T, W], table [2 · span, features] → [B, T, W]."""
+    """x [B, T, W], table [2 · span, features] → [B, T, W]. Without a table there are no terms with positions."""
 
     reads_mask = "x"
 
@@ -21,19 +21,17 @@ class DisentangledAttentionRules(Rules[DisentangledAttentionOptions]):
         x = want_floats(i["x"], "disentangled_attention", "x", 3)
         width = want_features(x, "disentangled_attention", "x")
         check_heads(o.heads, None, o.head_dim, width)
-        span = _span(i["table"])
-        if o.shared and i["table"].width != width:
-            message = f"shared projections want a table of {width} features, but it has {i['table'].width}"
-            raise RuleError("shape", message, port="table", width_of="table")
-        if o.max_distance is not None and (span < 2 or o.max_distance < span // 2 + 2):
-            message = f"max_distance must be over {span // 2 + 1} for a table of {2 * span} rows, not {o.max_distance}"
-            raise RuleError("bad-option", message, option="max_distance")
+        if "table" in i:
+            _check_table(o, i["table"], width)
         return {"out": x.widened(width)}
 
     def construct(self, o: DisentangledAttentionOptions, i: Inputs) -> Construct:
-        width, table = i["x"].width, i["table"].width
-        sizes = {"width": width, "heads": o.heads, "span": _span(i["table"])}
-        rest = o.model_dump(exclude={"heads"}) | {"table_width": None if table == width else table}
+        width = i["x"].width
+        rest = o.model_dump(exclude={"heads"})
+        if "table" in i:
+            table = i["table"].width
+            rest |= {"span": _span(i["table"]), "table_width": None if table == width else table}
+        sizes = {"width": width, "heads": o.heads}
         return Construct("DisentangledAttention", sizes | without_defaults(rest, DEFAULTS))
 
     def weights(self, o: DisentangledAttentionOptions, i: Inputs) -> Weights:
@@ -42,15 +40,17 @@ class DisentangledAttentionRules(Rules[DisentangledAttentionOptions]):
         for name in ("query", "key", "value"):
             found |= linear_weights(name, inner, width, bias=True)
         for name, there in (("position_key", o.to_position), ("position_query", o.from_position)):
-            if there and not o.shared:
+            if there and "table" in i and not o.shared:
                 found |= linear_weights(name, inner, i["table"].width, bias=True)
         return found | linear_weights("out", width, inner, bias=True)
 
     def flops(self, o: DisentangledAttentionOptions, i: Inputs) -> int:
         """Four projections, scores and mixture; for each term the table's projection and its scores."""
         inner, width, length = self._inner(o, i), i["x"].width, int(i["x"].shape[1])
-        table, terms = 2 * _span(i["table"]), o.to_position + o.from_position
         content = rows(i["x"]) * inner * (8 * width + 4 * length)
+        if "table" not in i:
+            return content
+        table, terms = 2 * _span(i["table"]), o.to_position + o.from_position
         return content + terms * 2 * inner * table * (i["table"].width + rows(i["x"]))
 
     def decodable(self, o: DisentangledAttentionOptions, i: Inputs) -> str | None:
@@ -62,6 +62,7 @@ class DisentangledAttentionRules(Rules[DisentangledAttentionOptions]):
 
 
 DEFAULTS: dict[str, Any] = {
+    "span": None,
     "head_dim": None,
     "table_width": None,
     "to_position": True,
@@ -70,6 +71,16 @@ DEFAULTS: dict[str, Any] = {
     "max_distance": None,
     "dropout": 0.0,
 }
+
+
+def _check_table(o: DisentangledAttentionOptions, table: Value, width: int) -> None:
+    span = _span(table)
+    if o.shared and table.width != width:
+        message = f"shared projections want a table of {width} features, but it has {table.width}"
+        raise RuleError("shape", message, port="table", width_of="table")
+    if o.max_distance is not None and (span < 2 or o.max_distance < span // 2 + 2):
+        message = f"max_distance must be over {span // 2 + 1} for a table of {2 * span} rows, not {o.max_distance}"
+        raise RuleError("bad-option", message, option="max_distance")
 
 
 def _span(table: Value) -> int:

@@ -86,7 +86,7 @@ _ATTENTION = (
     _type(
         "disentangled_attention",
         "attention that compares content and relative positions apart (DeBERTa)",
-        (X, Port("table")),
+        (X, Port("table", optional=True)),
         ("DisentangledAttention", "disentangled", "disentangled_attention"),
         formula="softmax(scale · (q kᵀ + q position_keyᵀ + position_query kᵀ)) v, positions by the row of i - j",
         paper="He et al. 2020, DeBERTa, section 3.1; max_distance, shared: DeBERTa-v2's code",

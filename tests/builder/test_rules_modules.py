@@ -37,6 +37,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"heads": 2, "head_dim": 7, "shared": True, "max_distance": 20, "from_position": False},
         {"x": X, "table": Value.of(8, 12)},
     ),
+    "disentangled, no table": ("disentangled_attention", {"heads": 3}, {"x": X}),
     "blank": ("blank", {}, {"x": X}),
     "squeeze": ("squeeze", {}, {"x": Value.of(2, 6, 1)}),
     "self-attention": ("attention", {"heads": 3}, {"query": X}),

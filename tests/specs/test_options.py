@@ -73,7 +73,7 @@ PORTS = {
     "multiply": "x…", "add_norm": "x…", "layer_norm": "x", "rms_norm": "x", "linear": "x", "activation": "x",
     "scale": "x", "softcap": "x", "dropout": "x", "concat": "x…", "split": "x", "parameter": "", "patches": "image",
     "conv1d": "x", "pool": "x ids?", "similarity": "a b", "equal": "a b", "rnn": "x initial?", "lstm": "x initial?",
-    "gru": "x initial?", "blank": "x", "squeeze": "x", "disentangled_attention": "x table",
+    "gru": "x initial?", "blank": "x", "squeeze": "x", "disentangled_attention": "x table?",
 }  # fmt: skip
 
 
