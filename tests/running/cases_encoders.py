@@ -30,7 +30,7 @@ _OTHER = {"scale_embedding": True, "activation_function": "swish", "tie_word_emb
 _ALBERT = _BERT | {"embedding_size": 10, "num_hidden_layers": 3}
 _DISTIL = {"dim": 24, "n_heads": 4, "hidden_dim": 36, "n_layers": 2, "max_position_embeddings": 64}
 _HEADED = {
-    "Bert": _BERT, "Roberta": _BERT, "XLMRoberta": _BERT, "DistilBert": _DISTIL, "Albert": _ALBERT, "Electra": _ELECTRA,
+    "Bert": _BERT, "Roberta": _BERT, "XLMRoberta": _BERT, "Camembert": _BERT, "DistilBert": _DISTIL, "Albert": _ALBERT, "Electra": _ELECTRA,
     "DebertaV2": _DEBERTA,
 }  # fmt: skip
 
@@ -77,6 +77,8 @@ CASES: dict[str, Case] = {
          "apply_residual_connection_post_layernorm": True},
     ),
     **_family("bart", "Bart"),
+    **_family("plbart", "PLBart"),
+    **_family("blenderbot-small", "BlenderbotSmall"),
     **_family("mbart", "MBart"),
     **_family("pegasus", "Pegasus"),
     **_family("m2m", "M2M100"),
@@ -100,6 +102,7 @@ CASES: dict[str, Case] = {
     "roberta-causal-other": (
         "RobertaConfig", "RobertaForCausalLM", _BERT | {"is_decoder": True, "tie_word_embeddings": False},
     ),
+    "xlm-roberta-causal-other": ("XLMRobertaConfig", "XLMRobertaForCausalLM", _BERT | {"hidden_act": "relu"}),
     "xlm-roberta-causal": ("XLMRobertaConfig", "XLMRobertaForCausalLM", _BERT | {"is_decoder": True}),
     **{name: case for stem, config in _HEADED.items() for name, case in _heads(stem, config).items()},
     "bert-next": ("BertConfig", "BertForNextSentencePrediction", _BERT),
@@ -112,6 +115,17 @@ CASES: dict[str, Case] = {
     "xlm-roberta-body-other": ("XLMRobertaConfig", "XLMRobertaModel", _BERT | {"hidden_act": "relu"}),
     "albert-body": ("AlbertConfig", "AlbertModel", _ALBERT),
     "albert-body-other": ("AlbertConfig", "AlbertModel", _ALBERT | {"hidden_act": "gelu"}),
+    "albert-untied": ("AlbertConfig", "AlbertForMaskedLM", _ALBERT | {"tie_word_embeddings": False}),
+    "albert-pretraining": ("AlbertConfig", "AlbertForPreTraining", _ALBERT),
+    "albert-pretraining-other": ("AlbertConfig", "AlbertForPreTraining", _ALBERT | {"num_labels": 5}),
+    "camembert": ("CamembertConfig", "CamembertForMaskedLM", _BERT),
+    "camembert-other": ("CamembertConfig", "CamembertForMaskedLM", _BERT | {"tie_word_embeddings": False}),
+    "camembert-body": ("CamembertConfig", "CamembertModel", _BERT),
+    "camembert-body-other": ("CamembertConfig", "CamembertModel", _BERT | {"hidden_act": "relu"}),
+    "camembert-causal": ("CamembertConfig", "CamembertForCausalLM", _BERT | {"is_decoder": True}),
+    "camembert-causal-other": (
+        "CamembertConfig", "CamembertForCausalLM", _BERT | {"is_decoder": True, "tie_word_embeddings": False},
+    ),
     "electra": ("ElectraConfig", "ElectraForPreTraining", _ELECTRA | {"hidden_act": "gelu_new"}),
     "electra-other": ("ElectraConfig", "ElectraForPreTraining", _ELECTRA | {"embedding_size": 24}),
     "electra-generator": ("ElectraConfig", "ElectraForMaskedLM", _ELECTRA | {"hidden_act": "relu"}),

@@ -18,7 +18,12 @@ from tests.running import cases_encoders
 BAR = 1e-4  # of the reference's standard deviation
 VOCABULARY = 61
 PAD = 1
-COUNT_IDS = ("RobertaConfig", "XLMRobertaConfig", "M2M100Config")  # positions follow ids that are not padding
+COUNT_IDS = (
+    "RobertaConfig",
+    "XLMRobertaConfig",
+    "CamembertConfig",
+    "M2M100Config",
+)  # positions follow ids that are not padding
 
 _LLAMA = {
     "hidden_size": 24, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 36,

@@ -20,16 +20,16 @@ from tests.texts import HEAD
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "presets"
 NAMES = (
-    "albert-base albert-base-classify albert-base-encoder albert-base-spans albert-base-tokens bart-base "
-    "bert-base bert-base-classify bert-base-mlm bert-base-next bert-base-pretraining bert-base-spans "
-    "bert-base-tokens blenderbot-3b bloom-560m deberta-v3-base deberta-v3-base-classify deberta-v3-base-spans "
-    "deberta-v3-base-tokens distilbert-base distilbert-base-classify distilbert-base-spans distilbert-base-tokens "
-    "electra-small electra-small-classify electra-small-generator electra-small-spans electra-small-tokens "
-    "falcon-7b gemma-2b gemma2-9b gemma3-1b gpt-j-6b gpt-nano gpt-neo-125m gpt2 gpt2-large gpt2-medium gpt2-xl "
-    "gpt3 granite-2b llama-nano llama3-405b llama3-8b lstm-nano m2m100-418m marian-en-de mbart-large-cc25 "
-    "modernbert-base olmo2-7b opt-350m pegasus-large phi-2 phi3-mini pythia-160m qwen3-8b roberta-base "
-    "roberta-base-classify roberta-base-encoder roberta-base-spans roberta-base-tokens t5-small transformer-base "
-    "transformer-nano umt5-small"
+    "albert-base albert-base-classify albert-base-encoder albert-base-pretraining albert-base-spans "
+    "albert-base-tokens bart-base bert-base bert-base-classify bert-base-mlm bert-base-next bert-base-pretraining "
+    "bert-base-spans bert-base-tokens blenderbot-3b blenderbot-90m bloom-560m deberta-v3-base "
+    "deberta-v3-base-classify deberta-v3-base-spans deberta-v3-base-tokens distilbert-base "
+    "distilbert-base-classify distilbert-base-spans distilbert-base-tokens electra-small electra-small-classify "
+    "electra-small-generator electra-small-spans electra-small-tokens falcon-7b gemma-2b gemma2-9b gemma3-1b "
+    "gpt-j-6b gpt-nano gpt-neo-125m gpt2 gpt2-large gpt2-medium gpt2-xl gpt3 granite-2b llama-nano llama3-405b "
+    "llama3-8b lstm-nano m2m100-418m marian-en-de mbart-large-cc25 modernbert-base olmo2-7b opt-350m "
+    "pegasus-large phi-2 phi3-mini pythia-160m qwen3-8b roberta-base roberta-base-classify roberta-base-encoder "
+    "roberta-base-spans roberta-base-tokens t5-small transformer-base transformer-nano umt5-small"
 )
 MORE = sorted(Path(os.environ["BLOCKGRAPH_SPECS"]).glob("*.yaml")) if "BLOCKGRAPH_SPECS" in os.environ else []
 
