@@ -27,6 +27,9 @@ ACTIVATIONS = {
     "softmax": "Softmax",
     "identity": "Identity",
     "clipped": "Clipped SwiGLU",
+    "relu6": "ReLU6",
+    "leaky_relu": "Leaky ReLU",
+    "mish": "Mish",
 }
 _GATED = {"silu": "SwiGLU", "gelu": "GeGLU", "gelu_tanh": "GeGLU", "relu": "ReGLU", "sigmoid": "GLU"}
 

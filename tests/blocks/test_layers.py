@@ -33,6 +33,9 @@ FORMULAS: dict[str, Any] = {
     "exp": math.exp,
     "identity": lambda x: x,
     "clipped": lambda x: min(x, 7.0) / (1 + math.exp(-1.702 * min(x, 7.0))),
+    "relu6": lambda x: min(max(x, 0.0), 6.0),
+    "leaky_relu": lambda x: max(x, 0.01 * x),
+    "mish": lambda x: x * math.tanh(math.log1p(math.exp(x))),
 }
 
 
