@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockgraph.blocks.canonical import CanonicalWeights
 from blockgraph.blocks.plain import attend_plain
+
+CONTENT = ("query", "key", "value")
 
 
 def signed_buckets(distance: Tensor, span: int, max_distance: int | None) -> Tensor:
@@ -33,17 +37,17 @@ class DisentangledAttention(CanonicalWeights):
     are its projections, and each pair of positions reads the row of `signed_buckets`. `to_position` is the term
     q p_kᵀ, `from_position` p_q kᵀ. `shared`: p_k and p_q use the content's own projections, else `position_key` and
     `position_query`. Scores are scaled by (head_dim · (1 + terms))^-0.5. Without a table (no `span`) only the first
-    term is there, with the same scale. All projections have a bias; weights start
-    Xavier-uniform, biases zero.
+    term is there, with the same scale. `bias` is for all projections or by name. Weights start Xavier-uniform, biases
+    at zero.
 
     `mask` bool [B, T], true = a real token. Padding is hidden from real tokens; as a query it takes the mean of all
     values, as in DeBERTa's code, so that what reads the first position of a text padded on the left agrees too.
     """
 
     qkv_weight: nn.Parameter
-    qkv_bias: nn.Parameter
+    qkv_bias: nn.Parameter | None
     out_weight: nn.Parameter
-    out_bias: nn.Parameter
+    out_bias: nn.Parameter | None
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class DisentangledAttention(CanonicalWeights):
         table_width: int | None = None,
         to_position: bool = True,
         from_position: bool = True,
+        bias: bool | Mapping[str, bool] = True,
         shared: bool = False,
         max_distance: int | None = None,
         dropout: float = 0.0,
@@ -66,20 +71,32 @@ class DisentangledAttention(CanonicalWeights):
         self.scale = (self.head_dim * (1 + to_position + from_position)) ** -0.5
         if shared and (table_width or width) != width:
             raise ValueError(f"shared projections want a table of width {width}, not {table_width}")
-        inner = heads * self.head_dim
-        self.add_weights("qkv", dict.fromkeys(("query", "key", "value"), inner), width, True)
-        for name, there in (("position_key", to_position), ("position_query", from_position)):
-            if there and span is not None and not shared:
-                self.add_weights(name, {name: inner}, table_width or width, True)
-        self.add_weights("out", {"out": width}, inner, True)
+        names = (*CONTENT, "out", "position_key", "position_query")
+        biases = {name: bias if isinstance(bias, bool) else bool(bias.get(name, True)) for name in names}
+        self._add_projections(width, table_width or width, biases)
         self.reset_parameters()
+
+    def _add_projections(self, width: int, table_width: int, bias: Mapping[str, bool]) -> None:
+        """Query, key and value are one matrix where their biases agree."""
+        inner = self.heads * self.head_dim
+        self.fused = len({bias[name] for name in CONTENT}) == 1
+        for name in ("qkv",) if self.fused else CONTENT:
+            rows = dict.fromkeys(CONTENT if self.fused else (name,), inner)
+            self.add_weights(name, rows, width, bias[next(iter(rows))])
+        for name, there in (("position_key", self.to_position), ("position_query", self.from_position)):
+            if there and self.span is not None and not self.shared:
+                self.add_weights(name, {name: inner}, table_width, bias[name])
+        self.add_weights("out", {"out": width}, inner, bias["out"])
 
     def reset_parameters(self) -> None:
         for path, part in self.slices():
             nn.init.zeros_(part.tensor) if path.endswith("bias") else nn.init.xavier_uniform_(part.tensor)
 
     def forward(self, x: Tensor, table: Tensor | None = None, *, mask: Tensor | None = None) -> Tensor:
-        qkv = F.linear(x, self.qkv_weight, self.qkv_bias)
+        if self.fused:
+            qkv = F.linear(x, self.qkv_weight, self.qkv_bias)
+        else:
+            qkv = torch.cat([F.linear(x, *self._weights(name)) for name in CONTENT], -1)
         q, k, v = torch.unflatten(qkv, -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         bias = None if table is None or self.span is None else self._bias(q, k, table, self.span)
         if mask is not None and bias is None:
@@ -101,22 +118,27 @@ class DisentangledAttention(CanonicalWeights):
         rows = signed_buckets(places.unsqueeze(1) - places, span, self.max_distance)
         bias: Tensor | None = None
         if self.to_position:
-            scores = q @ self._positions("key", 1, table).transpose(1, 2)  # [B, H, T, 2 · span]
+            scores = q @ self._positions("key", table).transpose(1, 2)  # [B, H, T, 2 · span]
             bias = scores.gather(-1, rows.expand(*scores.shape[:2], -1, -1))
         if self.from_position:
-            scores = k @ self._positions("query", 0, table).transpose(1, 2)
+            scores = k @ self._positions("query", table).transpose(1, 2)
             term = scores.gather(-1, rows.T.expand(*scores.shape[:2], -1, -1)).transpose(-2, -1)
             bias = term if bias is None else bias + term
         return None if bias is None else bias * self.scale
 
-    def _positions(self, name: str, part: int, table: Tensor) -> Tensor:
-        """The table's rows as keys or queries: [H, 2 · span, D]. `part` is the place in the fused projection."""
-        if self.shared:
-            inner = self.heads * self.head_dim
-            weight, bias = (whole[part * inner : (part + 1) * inner] for whole in (self.qkv_weight, self.qkv_bias))
-        else:
-            weight, bias = getattr(self, f"position_{name}_weight"), getattr(self, f"position_{name}_bias")
-        return torch.unflatten(F.linear(table, weight, bias), -1, (self.heads, -1)).transpose(0, 1)
+    def _positions(self, name: str, table: Tensor) -> Tensor:
+        """The table's rows as keys or queries: [H, 2 · span, D]."""
+        rows = F.linear(table, *self._weights(name if self.shared else f"position_{name}"))
+        return torch.unflatten(rows, -1, (self.heads, -1)).transpose(0, 1)
+
+    def _weights(self, name: str) -> tuple[Tensor, Tensor | None]:
+        """A projection's weight and bias, which may be rows of the fused ones."""
+        if not self.fused or name not in CONTENT:
+            return getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+        inner = self.heads * self.head_dim
+        start = CONTENT.index(name) * inner
+        bias = None if self.qkv_bias is None else self.qkv_bias[start : start + inner]
+        return self.qkv_weight[start : start + inner], bias
 
     def extra_repr(self) -> str:
         terms = ["to_position"] * self.to_position + ["from_position"] * self.from_position + ["shared"] * self.shared

@@ -27,7 +27,7 @@ class DisentangledAttentionRules(Rules[DisentangledAttentionOptions]):
 
     def construct(self, o: DisentangledAttentionOptions, i: Inputs) -> Construct:
         width = i["x"].width
-        rest = o.model_dump(exclude={"heads"})
+        rest = o.model_dump(exclude={"heads", "bias"}) | {"bias": o.bias.plain}
         if "table" in i:
             table = i["table"].width
             rest |= {"span": _span(i["table"]), "table_width": None if table == width else table}
@@ -38,11 +38,11 @@ class DisentangledAttentionRules(Rules[DisentangledAttentionOptions]):
         inner, width = self._inner(o, i), i["x"].width
         found: Weights = {}
         for name in ("query", "key", "value"):
-            found |= linear_weights(name, inner, width, bias=True)
+            found |= linear_weights(name, inner, width, bias=getattr(o.bias, name))
         for name, there in (("position_key", o.to_position), ("position_query", o.from_position)):
             if there and "table" in i and not o.shared:
-                found |= linear_weights(name, inner, i["table"].width, bias=True)
-        return found | linear_weights("out", width, inner, bias=True)
+                found |= linear_weights(name, inner, i["table"].width, bias=getattr(o.bias, name))
+        return found | linear_weights("out", width, inner, bias=o.bias.out)
 
     def flops(self, o: DisentangledAttentionOptions, i: Inputs) -> int:
         """Four projections, scores and mixture; for each term the table's projection and its scores."""
@@ -65,6 +65,7 @@ DEFAULTS: dict[str, Any] = {
     "span": None,
     "head_dim": None,
     "table_width": None,
+    "bias": True,
     "to_position": True,
     "from_position": True,
     "shared": False,

@@ -234,11 +234,25 @@ class LocalGlobalAttentionOptions(Options):
     dropout: Rate = Field(0.0, description="dropout on the attention weights")
 
 
+class DisentangledBias(ProjectionBias):
+    """Which projections of disentangled attention have a bias; `bias: true` or `false` means all six."""
+
+    position_key: Flag = Field(True, description="the projection of positions as keys has a bias")
+    position_query: Flag = Field(True, description="the projection of positions as queries has a bias")
+
+
+def _all_six(value: Any) -> Any:
+    return dict.fromkeys(DisentangledBias.model_fields, value) if isinstance(value, bool) else value
+
+
 class DisentangledAttentionOptions(Options):
     heads: Size = Field(description="number of heads")
     head_dim: Size | None = Field(None, description="features of a head (default: width // heads)")
     to_position: Flag = Field(True, description="scores of queries with positions")
     from_position: Flag = Field(True, description="scores of positions with keys")
+    bias: Annotated[DisentangledBias, BeforeValidator(_all_six)] = Field(
+        default_factory=DisentangledBias, description="projections with a bias: true, false, or by name"
+    )
     shared: Flag = Field(False, description="positions use the projections of queries and keys")
     max_distance: Size | None = Field(
         None, description="rows of the table grow logarithmically up to here (default: a row for each distance)"

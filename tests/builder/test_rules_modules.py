@@ -34,7 +34,12 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "disentangled": ("disentangled_attention", {"heads": 3, "dropout": 0.1}, {"x": X, "table": Value.of(8, 5)}),
     "disentangled, shared": (
         "disentangled_attention",
-        {"heads": 2, "head_dim": 7, "shared": True, "max_distance": 20, "from_position": False},
+        {"heads": 2, "head_dim": 7, "shared": True, "max_distance": 20, "from_position": False, "bias": False},
+        {"x": X, "table": Value.of(8, 12)},
+    ),
+    "disentangled, some biases": (
+        "disentangled_attention",
+        {"heads": 3, "bias": {"key": False, "position_key": False}},
         {"x": X, "table": Value.of(8, 12)},
     ),
     "disentangled, no table": ("disentangled_attention", {"heads": 3}, {"x": X}),

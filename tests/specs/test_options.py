@@ -33,7 +33,7 @@ TABLE: dict[str, dict[str, Any]] = {
     },
     "local_global_attention": {"heads": NEEDED, "window": NEEDED, "dropout": 0.0},
     "disentangled_attention": {
-        "heads": NEEDED, "head_dim": None, "to_position": True, "from_position": True, "shared": False,
+        "heads": NEEDED, "head_dim": None, "to_position": True, "from_position": True, "shared": False, "bias": o.DisentangledBias(),
         "max_distance": None, "dropout": 0.0,
     },
     "relative_bias": {"heads": NEEDED, "buckets": 32, "max_distance": 128, "bidirectional": True},

@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "presets"
 NAMES = (
     "albert-base albert-base-classify albert-base-encoder albert-base-pretraining albert-base-spans "
     "albert-base-tokens bart-base bert-base bert-base-classify bert-base-mlm bert-base-next bert-base-pretraining "
-    "bert-base-spans bert-base-tokens blenderbot-3b blenderbot-90m bloom-560m deberta-v3-base "
+    "bert-base-spans bert-base-tokens blenderbot-3b blenderbot-90m bloom-560m deberta-base deberta-v3-base "
     "deberta-v3-base-classify deberta-v3-base-spans deberta-v3-base-tokens distilbert-base "
     "distilbert-base-classify distilbert-base-spans distilbert-base-tokens electra-small electra-small-classify "
     "electra-small-generator electra-small-spans electra-small-tokens falcon-7b gemma-2b gemma2-9b gemma3-1b "
