@@ -159,6 +159,10 @@ CASES: dict[str, Case] = {
         "DebertaConfig", "DebertaForMaskedLM",
         _DEBERTA | {"pos_att_type": "p2c", "position_biased_input": True, "type_vocab_size": 3, "legacy": False},
     ),
+    "deberta-v1-absolute": (
+        "DebertaConfig", "DebertaForMaskedLM",
+        _DEBERTA | {"relative_attention": False, "position_biased_input": True},
+    ),
     "deberta-v1-body": ("DebertaConfig", "DebertaModel", _DEBERTA | {"max_relative_positions": 6}),
     "deberta-body": ("DebertaV2Config", "DebertaV2Model", _DEBERTA | {"conv_kernel_size": 5}),
 }  # fmt: skip
