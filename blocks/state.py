@@ -41,7 +41,8 @@ class Cache:
 
 
 class PositionCache(Cache):
-    """How many positions there were (`length`), and of the keys that `relative_bias` was given once (`keys`).
+    """How many positions there were (`length`), of the keys that `relative_bias` was given once (`keys`), and how many
+    ids of each sequence were not padding (`counts`, int [batch, 1]).
 
     `padding` [batch]: how many positions each sequence has before its own first one; None: none has any.
     """
@@ -52,10 +53,17 @@ class PositionCache(Cache):
         super().__init__()
         self.keys: int | None = None
         self.padding: Tensor | None = None
+        self.counts: Tensor | None = None
+
+    def tensors(self) -> Iterator[Tensor]:
+        if self.counts is not None:
+            yield self.counts
 
     def select(self, rows: Tensor) -> None:
         if self.padding is not None:
             self.padding = self.padding.index_select(0, rows.to(self.padding.device))
+        if self.counts is not None:
+            self.counts = self.counts.index_select(0, rows.to(self.counts.device))
 
 
 class KeyValueCache(Cache):

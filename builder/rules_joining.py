@@ -19,12 +19,14 @@ from blockgraph.builder.rules_checks import (
 )
 from blockgraph.builder.shapes import Size, Value
 from blockgraph.specs.options import (
+    BlankOptions,
     ConcatOptions,
     EqualOptions,
     ParameterOptions,
     PoolOptions,
     SimilarityOptions,
     SplitOptions,
+    SqueezeOptions,
 )
 
 NOT_YET = "along positions cannot run step by step yet"
@@ -208,6 +210,34 @@ class SimilarityRules(Rules[SimilarityOptions]):
 
     def decodable(self, o: SimilarityOptions, i: Inputs) -> str | None:
         return "similarity of positions cannot run step by step yet" if max(i["a"].rank, i["b"].rank) > 2 else None
+
+
+class BlankRules(Rules[BlankOptions]):
+    """x [B, T, …] → the same."""
+
+    reads_mask = "x"
+
+    def outputs(self, o: BlankOptions, i: Inputs) -> dict[str, Value]:
+        x = want_dtype(i["x"], "blank", "x", "float")
+        if x.rank < 2:
+            raise RuleError("shape", f"blank wants [batch, positions, …], but its x is {x}", port="x")
+        return {"out": x}
+
+    def construct(self, o: BlankOptions, i: Inputs) -> Construct:
+        return Construct("Blank", {})
+
+
+class SqueezeRules(Rules[SqueezeOptions]):
+    """[…, 1] → […]."""
+
+    def outputs(self, o: SqueezeOptions, i: Inputs) -> dict[str, Value]:
+        x = want_dtype(i["x"], "squeeze", "x", "float")
+        if not x.shape or x.shape[-1] != Size(1):
+            raise RuleError("shape", f"squeeze drops a last axis of size 1, but its x is {x}", port="x", width_of="x")
+        return {"out": replace(x, shape=x.shape[:-1])}
+
+    def construct(self, o: SqueezeOptions, i: Inputs) -> Construct:
+        return Construct("Squeeze", {})
 
 
 class EqualRules(Rules[EqualOptions]):

@@ -134,7 +134,7 @@ def plan(
     moves, ignored = [], []
     for name in tensors:
         move = None if mapper.ignores(name) else mapper.move(name)
-        if mapper.ignores(name):
+        if mapper.ignores(name) or (move is not None and not move.weights):
             ignored.append(name)
         elif move is None:
             problems.no_rule(name)

@@ -45,7 +45,7 @@ _TOKENS = (
     _type(
         "positions",
         "adds a vector for each position",
-        (X,),
+        (X, Port("ids", optional=True, drawn=False)),
         ("Positions", "embedding", "positions"),
         formula="out = dropout(x + table[position + offset])",
         paper="sinusoidal: Vaswani et al. 2017; learned: Gehring et al. 2017",
@@ -99,6 +99,14 @@ _ATTENTION = (
         ("LinformerAttention", "linear_attention", "linformer"),
         formula="out = W_out · softmax(q (E k)ᵀ / √d) (F v); E, F: length → rank",
         paper="Wang et al. 2020, Linformer",
+    ),
+    _type(
+        "disentangled_attention",
+        "attention that compares content and relative positions apart (DeBERTa)",
+        (X, Port("table", optional=True)),
+        ("DisentangledAttention", "disentangled", "disentangled_attention"),
+        formula="softmax(scale · (q kᵀ + q position_keyᵀ + position_query kᵀ)) v, positions by the row of i - j",
+        paper="He et al. 2020, DeBERTa, section 3.1; max_distance, shared: DeBERTa-v2's code",
     ),
     _type(
         "relative_bias",
@@ -219,6 +227,17 @@ _JOINING = (
     ),
 )
 
+_SHAPING = (
+    _type("blank", "zeros where the text is padding", (X,), ("Blank", "joining", "elementwise"), formula="mask · x"),
+    _type(
+        "squeeze",
+        "drops a last axis of one feature",
+        (X,),
+        ("Squeeze", "joining", "elementwise"),
+        formula="out[…] = x[…, 0]",
+    ),
+)
+
 _VISION = (
     _type(
         "patches",
@@ -268,5 +287,5 @@ _RECURRENT = (
 )
 
 BUILTIN: dict[str, BlockType] = {
-    type.name: type for type in (*_TOKENS, *_ATTENTION, *_BASIC, *_JOINING, *_VISION, *_RECURRENT)
+    type.name: type for type in (*_TOKENS, *_ATTENTION, *_BASIC, *_JOINING, *_SHAPING, *_VISION, *_RECURRENT)
 }

@@ -68,6 +68,7 @@ class PositionsOptions(Options):
     length: Size | None = Field(None, description="learned: most positions (default: the axis, if its size is known)")
     offset: Count = Field(0, description="the first position's row (BART, OPT, RoBERTa: 2)")
     skip_padding: Flag = Field(False, description="count real tokens only")
+    pad: Count | None = Field(None, description="count ids other than this one only, whatever the mask says (RoBERTa)")
     layout: Literal["interleaved", "halves"] = Field(
         "interleaved", description="sinusoidal: sine and cosine alternate, or sines first"
     )
@@ -303,6 +304,32 @@ class LinformerAttentionOptions(Options):
     dropout: Rate = Field(0.0, description="dropout on the attention weights")
 
 
+class DisentangledBias(ProjectionBias):
+    """Which projections of disentangled attention have a bias; `bias: true` or `false` means all six."""
+
+    position_key: Flag = Field(True, description="the projection of positions as keys has a bias")
+    position_query: Flag = Field(True, description="the projection of positions as queries has a bias")
+
+
+def _all_six(value: Any) -> Any:
+    return dict.fromkeys(DisentangledBias.model_fields, value) if isinstance(value, bool) else value
+
+
+class DisentangledAttentionOptions(Options):
+    heads: Size = Field(description="number of heads")
+    head_dim: Size | None = Field(None, description="features of a head (default: width // heads)")
+    to_position: Flag = Field(True, description="scores of queries with positions")
+    from_position: Flag = Field(True, description="scores of positions with keys")
+    bias: Annotated[DisentangledBias, BeforeValidator(_all_six)] = Field(
+        default_factory=DisentangledBias, description="projections with a bias: true, false, or by name"
+    )
+    shared: Flag = Field(False, description="positions use the projections of queries and keys")
+    max_distance: Size | None = Field(
+        None, description="rows of the table grow logarithmically up to here (default: a row for each distance)"
+    )
+    dropout: Rate = Field(0.0, description="dropout on the attention weights")
+
+
 class RelativeBiasOptions(Options):
     heads: Size = Field(description="number of heads of the attention that reads it")
     buckets: Size = Field(32, description="distances that are told apart")
@@ -502,6 +529,14 @@ class SimilarityOptions(Options):
 
 
 class EqualOptions(Options):
+    pass
+
+
+class BlankOptions(Options):
+    pass
+
+
+class SqueezeOptions(Options):
     pass
 
 

@@ -27,6 +27,9 @@ ACTIVATIONS = {
     "softmax": "Softmax",
     "identity": "Identity",
     "clipped": "Clipped SwiGLU",
+    "relu6": "ReLU6",
+    "leaky_relu": "Leaky ReLU",
+    "mish": "Mish",
 }
 _GATED = {"silu": "SwiGLU", "gelu": "GeGLU", "gelu_tanh": "GeGLU", "relu": "ReGLU", "sigmoid": "GLU"}
 
@@ -154,6 +157,11 @@ def linformer_attention(leaf: Leaf) -> Face:
     )
 
 
+def disentangled_attention(leaf: Leaf) -> Face:
+    small = _facts(f"{_option(leaf, 'heads')} heads", _amount(leaf))
+    return Face("attention", ("Disentangled", "Attention"), small)
+
+
 def relative_bias(leaf: Leaf) -> Face:
     small = _facts(f"{_option(leaf, 'buckets')} buckets", _amount(leaf))
     return Face("positions", ("Relative", "Position Bias"), small)
@@ -255,6 +263,14 @@ def pool(leaf: Leaf) -> Face:
 
 def similarity(leaf: Leaf) -> Face:
     return Face("join", ("Cosine", "Similarity") if _option(leaf, "cosine") else ("Dot Products",))
+
+
+def blank(leaf: Leaf) -> Face:
+    return Face("elementwise", ("Blank", "Padding"))
+
+
+def squeeze(leaf: Leaf) -> Face:
+    return Face("join", ("Squeeze",))
 
 
 def equal(leaf: Leaf) -> Face:

@@ -16,7 +16,8 @@ import blockgraph.blocks
 from blockgraph.blocks.activations import Activation
 from blockgraph.blocks.attention import Attention
 from blockgraph.blocks.conv1d import Conv1d
-from blockgraph.blocks.elementwise import Add, Dropout, Equal, Multiply, Scale, Softcap
+from blockgraph.blocks.disentangled_attention import DisentangledAttention
+from blockgraph.blocks.elementwise import Add, Blank, Dropout, Equal, Multiply, Scale, Softcap, Squeeze
 from blockgraph.blocks.embedding import Embedding
 from blockgraph.blocks.experts import Mixture
 from blockgraph.blocks.feed_forward import FeedForward
@@ -49,6 +50,8 @@ MAKERS: list[Any] = [
     lambda: Attention(8, 2, rope={}, alibi={}, window=3, qk_norm={"over": "head"}, softcap=3.0, sinks=True, clip=2.0),
     lambda: Concat(),
     lambda: Conv1d(8, 4, stride=2),
+    lambda: Blank(),
+    lambda: DisentangledAttention(8, 2, 4, dropout=0.1),
     lambda: Dropout(0.1),
     lambda: Embedding(5, 8, scale=2.0),
     lambda: Equal(),
@@ -76,6 +79,7 @@ MAKERS: list[Any] = [
     lambda: SinusoidalPositions(8),
     lambda: Softcap(30.0),
     lambda: Split((3, 5)),
+    lambda: Squeeze(),
     lambda: TiedLinear(5),
 ]
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blockgraph.blocks.activations import ACTIVATION_FUNCTIONS, Activation
-from blockgraph.blocks.elementwise import Add, Dropout, Equal, Multiply, Scale, Softcap
+from blockgraph.blocks.elementwise import Add, Blank, Dropout, Equal, Multiply, Scale, Softcap, Squeeze
 from blockgraph.blocks.embedding import Embedding
 from blockgraph.blocks.feed_forward import FeedForward
 from blockgraph.blocks.joining import Concat, Split
@@ -33,6 +33,9 @@ FORMULAS: dict[str, Any] = {
     "exp": math.exp,
     "identity": lambda x: x,
     "clipped": lambda x: min(x, 7.0) / (1 + math.exp(-1.702 * min(x, 7.0))),
+    "relu6": lambda x: min(max(x, 0.0), 6.0),
+    "leaky_relu": lambda x: max(x, 0.01 * x),
+    "mish": lambda x: x * math.tanh(math.log1p(math.exp(x))),
 }
 
 
@@ -211,6 +214,17 @@ def test_equal_makes_a_mask() -> None:
     mask = Equal()(a, a)
     assert mask.dtype == torch.bool and mask.shape == (2, 3, 3)
     assert mask[0].tolist() == [[True, True, False], [True, True, False], [False, False, True]]
+
+
+def test_blank_zeroes_padding() -> None:
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1]], dtype=torch.bool)
+    assert torch.equal(Blank()(X, mask=mask), X * mask.unsqueeze(-1)) and Blank()(X) is X
+    assert torch.equal(Blank()(X[:, 2:], mask=mask), X[:, 2:] * mask[:, 2:, None])  # the mask covers all so far
+    assert torch.equal(Blank()(X[..., 0], mask=mask), X[..., 0] * mask)
+
+
+def test_squeeze_drops_one_feature() -> None:
+    assert torch.equal(Squeeze()(X[..., :1]), X[..., 0]) and Squeeze()(X[:, :1, :1]).shape == (3, 1)
 
 
 def test_concat_broadcasts_and_joins_masks() -> None:

@@ -167,6 +167,23 @@ def test_positions_count_from_each_beginning(kind: str, chunks: list[int]) -> No
 
 
 @pytest.mark.parametrize("chunks", CHUNKS, ids=str)
+@pytest.mark.parametrize(
+    "make", [lambda: LearnedPositions(LENGTH, WIDTH, 2, pad=1), lambda: SinusoidalPositions(WIDTH, offset=2, pad=1)]
+)
+@torch.no_grad()
+def test_positions_that_count_ids(make: Any, chunks: list[int]) -> None:
+    torch.manual_seed(0)
+    module, x, ids = make(), torch.randn(BATCH, LENGTH, WIDTH), torch.randint(0, 3, (BATCH, LENGTH))
+    whole, cache, order = module(x, ids), module.new_cache(BATCH, LENGTH), torch.tensor([2, 0, 2])
+    for part in in_chunks(chunks):
+        assert torch.allclose(module(x[:, part], ids[:, part], cache=cache), whole[:, part], atol=1e-6)
+    assert cache.counts is not None and cache.numbers == BATCH
+    counts = cache.counts.clone()
+    cache.select(order)
+    assert torch.equal(cache.counts, counts[order])
+
+
+@pytest.mark.parametrize("chunks", CHUNKS, ids=str)
 @pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
 @torch.no_grad()
 def test_recurrent(kind: type[RNN | LSTM | GRU], chunks: list[int]) -> None:

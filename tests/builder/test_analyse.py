@@ -79,6 +79,16 @@ def test_a_node_whose_if_is_false_passes_its_first_input_on() -> None:
     assert model.parameters == 6400 + 7 * 64 + 7
 
 
+def test_an_input_that_may_be_left_out_can_wait_for_a_node_that_is_not_there() -> None:
+    head = HEAD.replace("=vocab, axis: T}", "=vocab, axis: T}, kinds: {tokens: 3, axis: T, default: 0}")
+    extra = "  more: {type: embedding, in: kinds, width: =width, if: =layers > 3}\n  sum: {type: add, in: [embed, kinds], if: =layers > 3}\n"
+    embed = EMBED.replace("embedding, ", "embedding, in: tokens, ")
+    model = analysed(head + embed + extra)
+    assert list(model.root.inputs) == ["tokens", "kinds"] and list(model.root.calls) == ["embed"]
+    needed = head.replace(", default: 0", "")
+    assert problems(needed + embed + extra) == [("dead-input", "kinds")]
+
+
 def test_repeat_chains_and_zero_passes_on() -> None:
     model = analysed(
         nodes("stack: {type: Layer, repeat: =layers}", "none: {type: Layer, repeat: 0}", "end: {type: scale, by: 2}")
@@ -233,6 +243,10 @@ MISTAKES: list[tuple[str, list[tuple[str, str]]]] = [
         + EMBED
         + "  a: {type: A, in: [embed, embed]}\n",
         [("dead-input", "y")],
+    ),
+    (
+        HEAD.replace("axis: T}", "axis: T}, kinds: {tokens: 3, axis: T, default: 0}") + EMBED,
+        [("dead-input", "kinds")],
     ),
     (
         HEAD

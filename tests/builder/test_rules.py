@@ -108,6 +108,10 @@ def test_shapes_of_two_ports() -> None:
     assert outputs("similarity", {}, X, b=Value.of(9, 12)) == "out=float[B, T, 9]"
     assert outputs("equal", {}, IDS, b=Value.of("B", "S", dtype="int")) == "out=bool[B, T, S]"
     assert outputs("pool", {"take": "token", "token": 3}, X, ids=IDS) == "out=float[B, 12]"
+    assert outputs("positions", {"kind": "sinusoidal", "pad": 1}, X, ids=IDS) == "out=float[B, T, 12]"
+    assert outputs("disentangled_attention", {"heads": 3}, X, table=Value.of(8, 7)) == "out=float[B, T, 12]"
+    assert outputs("squeeze", {}, Value.of("B", "T", 1)) == "out=float[B, T]"
+    assert outputs("blank", {}, X) == "out=float[B, T, 12]"
     flags = Value.of("B", "T", dtype="bool")
     assert outputs("local_global_attention", {"heads": 3, "window": 4}, X, global_tokens=flags) == "out=float[B, T, 12]"
     latent = {"heads": 2, "kv_rank": 4, "head_dim": 3, "rope_dim": 2, "value_dim": 5, "rope": {}}

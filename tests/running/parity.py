@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.running import cases_senses
-from tests.running import cases_decoders
+from tests.running import cases_decoders, cases_encoders, cases_senses
 from tests.running.cases_experts import EXPERTS
 from tests.running.cases_rope import ROPES
 
@@ -23,6 +22,12 @@ BAR = 1e-4  # of the reference's standard deviation
 VOCABULARY = 61
 PAD = 1
 LEARNED = ("final_logits_bias", "e_score_correction_bias")  # buffers that are in the file
+COUNT_IDS = (
+    "RobertaConfig",
+    "XLMRobertaConfig",
+    "CamembertConfig",
+    "M2M100Config",
+)  # positions follow ids that are not padding
 
 _LLAMA = {
     "hidden_size": 24, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 36,
@@ -258,6 +263,7 @@ CASES |= cases_senses.CASES
 CASES |= ROPES | EXPERTS
 CASES |= {f"{name}-body": _body(name) for name in BODIES}
 CASES |= cases_decoders.CASES
+CASES |= cases_encoders.CASES
 
 
 def save(name: str, folder: Path, **options: Any) -> Any:
@@ -295,7 +301,8 @@ def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None
     if name in cases_senses.CASES:
         yield from cases_senses.calls(CASES[name], random)
         return
-    two = CASES[name][0] in ("T5Config", "MT5Config", "MarianConfig")
+    config, model, values = CASES[name]
+    two = _reads_two(config) and not model.endswith("EncoderModel")
 
     def ids(length: int) -> Tensor:
         return torch.randint(PAD + 1, VOCABULARY, (3, length), generator=random)
@@ -305,7 +312,7 @@ def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None
         for row, count in ((1, 2), (2, length - 3)) if pads != "full" else ():
             mask[row, slice(0, count) if pads == "left" else slice(length - count, length)] = 0
         given = {"input_ids": tokens.where(mask.bool(), torch.tensor(PAD)), "attention_mask": mask}
-        if two and not CASES[name][1].endswith("EncoderModel"):
+        if two:
             return pads, given | {"decoder_input_ids": ids(length - 2)}, None
         return pads, given, mask.bool()
 
@@ -313,18 +320,32 @@ def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None
     yield call(9, "right")
     yield call(9, "left")
     yield call(50, "full")
-    if CASES[name][0] in ("BigBirdConfig", "LongformerConfig"):
+    if config in ("BigBirdConfig", "LongformerConfig"):
         yield call(301, "right")
         yield call(301, "left")
-    if CASES[name][0] == "LongformerConfig":
+    if config == "LongformerConfig":
         for length in (30, 301):
             _, given, valid = call(length, "right")
             flags = torch.rand(3, length, generator=random) < torch.tensor([[0.0], [0.2], [0.3]])
             flags = flags & given["attention_mask"].bool()
             yield "global", given | {"global_attention_mask": flags.long()}, valid
-    if CASES[name][2].get("type_vocab_size") == 3:
+    if two:
+        mask = torch.ones(3, 7, dtype=torch.long)
+        mask[1, 5:] = mask[2, 1:] = 0
+        yield "both", call(9, "right")[1] | {"decoder_input_ids": ids(7), "decoder_attention_mask": mask}, None
+    if config in COUNT_IDS:
+        hidden = torch.rand(3, 9, generator=random) < 0.3
+        given = {"input_ids": ids(9).masked_fill(hidden, PAD)}
+        yield "pads", given | ({"decoder_input_ids": ids(9).masked_fill(hidden, PAD)} if two else {}), None
+    if values.get("type_vocab_size") == 3:
         _, given, valid = call(9, "right")
         yield "segments", given | {"token_type_ids": torch.randint(0, 3, (3, 9), generator=random)}, valid
+
+
+def _reads_two(config: str) -> bool:
+    import transformers
+
+    return bool(getattr(transformers, config)().is_encoder_decoder)
 
 
 def distance(name: str, model: Any, reference: Any) -> float:
@@ -335,9 +356,8 @@ def distance(name: str, model: Any, reference: Any) -> float:
             ours, theirs = model(**given), copy.deepcopy(reference)(**given)  # BigBird's call changes the model
         for output, found in ours.items():
             there = theirs[output]
-            rows = (
-                torch.ones(there.shape, dtype=torch.bool) if valid is None or valid.shape != there.shape[:2] else valid
-            )
+            whole = valid is None or valid.shape != there.shape[:2]
+            rows = torch.ones(there.shape, dtype=torch.bool) if whole else valid
             difference = (found[rows] - there[rows]).abs().max() / there[rows].std()
             assert difference.isfinite() and there[rows].std() > 0.01, output
             worst = max(worst, float(difference))

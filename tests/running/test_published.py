@@ -144,6 +144,9 @@ MUTATIONS: list[tuple[str, tuple[str, ...], Callable[[nn.Module], None] | None]]
     ("smollm3", ("vars.turning=[true, true, true]",), None),
     ("bigbird", ("vars.pattern={type: bigbird, block: 4, random: 1}",), None),
     ("longformer", ("vars.windows=[6, 10]",), None),
+    ("m2m", ("vars.pad=2",), None),
+    ("deberta", ("vars.max_distance=60",), None),
+    ("deberta-conv", ("vars.conv_act=gelu_tanh",), None),
 ]
 
 
@@ -277,6 +280,14 @@ def test_every_misfit_is_told_at_once_with_both_names_and_the_rule(gpt2: tuple[P
     place = found["tensor-shape"].span
     assert place is not None and place.source.name == "presets/gpt2.yaml"
     assert "mlp.c_fc" in place.source.text.splitlines()[place.line - 1]
+
+
+def test_a_head_may_lack_the_bias_that_is_added_to_logits(tmp_path: Path) -> None:
+    reference = save("bart", tmp_path)
+    path = tmp_path / "model.safetensors"
+    save_file({name: value for name, value in load_file(path).items() if name != "final_logits_bias"}, path)
+    reference.final_logits_bias.zero_()
+    assert distance("bart", blockgraph.from_huggingface(tmp_path), reference) <= BAR
 
 
 def test_a_tensor_without_a_rule(gpt2: tuple[Path, Any], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ NEEDED = object()
 TABLE: dict[str, dict[str, Any]] = {
     "embedding": {"width": NEEDED, "scale": 1.0, "pretrained": None, "freeze": False},
     "positions": {
-        "kind": NEEDED, "length": None, "offset": 0, "skip_padding": False,
+        "kind": NEEDED, "length": None, "offset": 0, "skip_padding": False, "pad": None,
         "layout": "interleaved", "endpoint": False, "theta": 1e4, "dropout": 0.0,
     },
     "attention": {
@@ -38,6 +38,10 @@ TABLE: dict[str, dict[str, Any]] = {
     },
     "linformer_attention": {
         "heads": NEEDED, "length": NEEDED, "rank": NEEDED, "share": "heads", "bias": True, "dropout": 0.0,
+    },
+    "disentangled_attention": {
+        "heads": NEEDED, "head_dim": None, "to_position": True, "from_position": True, "shared": False, "bias": o.DisentangledBias(),
+        "max_distance": None, "dropout": 0.0,
     },
     "relative_bias": {"heads": NEEDED, "buckets": 32, "max_distance": 128, "bidirectional": True},
     "grid_bias": {"heads": NEEDED, "rows": NEEDED, "columns": NEEDED, "class_token": True},
@@ -64,18 +68,21 @@ TABLE: dict[str, dict[str, Any]] = {
     "pool": {"take": NEEDED, "token": None},
     "similarity": {"cosine": False},
     "equal": {},
+    "blank": {},
+    "squeeze": {},
     "rnn": {"width": NEEDED, "bidirectional": False, "dropout": 0.0},
     "lstm": {"width": NEEDED, "bidirectional": False, "dropout": 0.0},
     "gru": {"width": NEEDED, "bidirectional": False, "dropout": 0.0},
 }  # fmt: skip
 
 PORTS = {
-    "embedding": "ids", "positions": "x", "attention": "query key? value? mask? bias?", "latent_attention": "x",
+    "embedding": "ids", "positions": "x ids?", "attention": "query key? value? mask? bias?", "latent_attention": "x",
     "local_global_attention": "x global_tokens?", "relative_bias": "query key?", "grid_bias": "", "ffn": "x", "moe": "x", "add": "x…",
     "multiply": "x…", "add_norm": "x…", "layer_norm": "x", "rms_norm": "x", "linear": "x", "activation": "x",
     "scale": "x", "softcap": "x", "dropout": "x", "concat": "x…", "split": "x", "parameter": "", "patches": "image",
     "conv1d": "x", "pool": "x ids?", "similarity": "a b", "equal": "a b", "rnn": "x initial?", "lstm": "x initial?",
-    "gru": "x initial?", "linear_attention": "x", "linformer_attention": "x",
+    "gru": "x initial?", "linear_attention": "x", "linformer_attention": "x", "blank": "x", "squeeze": "x",
+    "disentangled_attention": "x table?",
 }  # fmt: skip
 
 

@@ -301,7 +301,6 @@ def test_another_head_is_not_drawn_as_this_one(tmp_path: Path) -> None:
 REFUSED = [
     (GPT2, {"add_cross_attention": True}),
     (GPT2, {"pruned_heads": {"0": [1]}}),
-    (BERT, {"is_decoder": True}),
     (BERT, {"position_embedding_type": "relative_key"}),
     (LLAMA, {"rope_scaling": {"type": "su", "factor": 2.0}}),
     (LLAMA, {"rope_scaling": "linear"}),
@@ -418,6 +417,11 @@ BERT_SIZES = {key: value for key, value in BERT.items() if key not in ("model_ty
 GPT2_SIZES = {key: value for key, value in GPT2.items() if key not in ("model_type", "architectures")}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "rope_theta": 1e4}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "rope_theta": 5e5}
+DEBERTA = {
+    "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+    "relative_attention": True, "position_buckets": 256, "norm_rel_ebd": "layer_norm", "share_att_key": True,
+    "pos_att_type": "p2c|c2p", "position_biased_input": False,
+}  # DeBERTa-v3 base  # fmt: skip
 PEERS: list[tuple[str, str, dict[str, Any]]] = [
     ("GPT2Config", "GPT2LMHeadModel", {}),  # GPT-2 small itself
     ("GPT2Config", "GPT2LMHeadModel", GPT2_SIZES),
@@ -477,6 +481,17 @@ PEERS: list[tuple[str, str, dict[str, Any]]] = [
     ("BeitConfig", "BeitModel", {"use_relative_position_bias": True, "num_hidden_layers": 2}),
     ("BeitConfig", "BeitForImageClassification", {"use_shared_relative_position_bias": True, "num_hidden_layers": 2}),
     ("SiglipConfig", "SiglipModel", {}),
+    ("BertConfig", "BertForPreTraining", {}),
+    ("RobertaConfig", "RobertaModel", {}),
+    ("AlbertConfig", "AlbertForPreTraining", {}),
+    ("DistilBertConfig", "DistilBertForQuestionAnswering", {}),
+    ("ElectraConfig", "ElectraForPreTraining", {}),
+    ("ElectraConfig", "ElectraForMaskedLM", {"embedding_size": 256}),
+    ("DebertaV2Config", "DebertaV2ForMaskedLM", DEBERTA),
+    ("DebertaConfig", "DebertaModel", {"relative_attention": True, "pos_att_type": "c2p|p2c", "type_vocab_size": 0}),
+    ("M2M100Config", "M2M100ForConditionalGeneration", {}),
+    ("BartConfig", "BartModel", {}),
+    ("UMT5Config", "UMT5ForConditionalGeneration", {}),
 ]
 
 
