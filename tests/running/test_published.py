@@ -125,7 +125,7 @@ MUTATIONS: list[tuple[str, tuple[str, ...], Callable[[nn.Module], None] | None]]
     ("clip-other", ("vars.eos=5",), None),
     ("beit", (), dropped("encoder.1.distance.weight")),
     ("whisper", (), dropped("audio_positions.weight")),
-    ("siglip", (), dropped("image_tower.vector.attn.key.weight")),
+    ("siglip", (), dropped("image_tower.look.key.weight")),
     ("mpt", ("blocks.Layer.nodes.attn.alibi={scaled: true}",), None),
     ("mpt", ("vars.clip=0.72",), None),
     ("falcon-alibi-other", ("vars.alibi_rule.rounded=false",), None),
