@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from blockgraph.blocks.elementwise import drop
 from blockgraph.blocks.state import RecurrentCache

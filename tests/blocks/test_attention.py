@@ -258,7 +258,7 @@ def test_slopes_are_the_published_ones() -> None:
 def test_rounded_biases_are_falcons() -> None:
     """slope · j in bfloat16: with 12 heads neither slopes nor products have so few digits."""
     mask = torch.tensor([[False, True, True, True], [True, True, False, True]])
-    biases = LinearBiases(12, rounded=True)(0, 4, 4, torch.device("cpu"), mask)
+    biases = LinearBiases(12, rounded=True)(0, 4, torch.arange(4), mask)
     slopes = torch.tensor([slope(h, 12) for h in range(12)]).bfloat16()
     places = torch.tensor([[0, 0, 1, 2], [0, 1, 0, 2]])
     assert torch.equal(biases[:, :, 0], (slopes[None, :, None] * places[:, None]).float())
