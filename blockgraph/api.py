@@ -69,16 +69,18 @@ def from_huggingface(
     dtype: torch.dtype | str | None = None,
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
+    spec: str | Path | None = None,
 ) -> Model:
     """The model of a published checkpoint's folder (config.json and *.safetensors) with its weights, in `eval` mode.
 
     It answers our names (`tokens=`) as a built model does, and the reference library's (`input_ids=`) with a dict.
-    `dtype` None keeps the file's. Raises `SpecError` with every tensor or weight that does not fit; `BlockgraphError`
-    where a file cannot be read, or the device or the memory is missing.
+    `dtype` None keeps the file's; `spec` is a file of one's own whose `huggingface:` section is used instead of a
+    preset's. Raises `SpecError` with every tensor or weight that does not fit; `BlockgraphError` where a file cannot be
+    read, or the device or the memory is missing.
     """
-    from blockgraph.running.published import from_huggingface as read
+    from blockgraph.running.published import read_published
 
-    return read(folder, device=device, dtype=dtype, sets=sets, plugins=plugins)
+    return read_published(folder, device=device, dtype=dtype, sets=sets, plugins=plugins, spec=spec).model
 
 
 def quantize(model: Model) -> Model:

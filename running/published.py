@@ -50,18 +50,6 @@ class Imported:
     dtype: torch.dtype
 
 
-def from_huggingface(
-    folder: str | Path,
-    *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | str | None = None,
-    sets: Sequence[str] = (),
-    plugins: Sequence[str] = (),
-) -> Model:
-    """The model of a published checkpoint's folder, with its weights, ready to answer (`eval`)."""
-    return read_published(folder, device=device, dtype=dtype, sets=sets, plugins=plugins).model
-
-
 def read_published(
     folder: str | Path,
     *,
@@ -69,11 +57,13 @@ def read_published(
     dtype: torch.dtype | str | None = None,
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
+    spec: str | Path | None = None,
 ) -> Imported:
     """Reads config.json, chooses the preset, checks that tensors and weights are each other's, and copies them.
 
-    `dtype` None keeps the file's. Raises `SpecError` with every tensor that does not fit, `WeightsError` for a file
-    that cannot be read, `BuildError` where memory or the device is missing.
+    `dtype` None keeps the file's; `spec` is a file whose `huggingface:` section is used instead of a preset's. Raises
+    `SpecError` with every tensor that does not fit, `WeightsError` for a file that cannot be read, `BuildError` where
+    memory or the device is missing.
     """
     folder = Path(folder)
     target = resolve_device(device)
@@ -84,13 +74,13 @@ def read_published(
     config = config_of(folder)
     with closing(PublishedWeights(folder)) as file:
         kind = file.dtype if dtype is None else DTYPES[dtype] if isinstance(dtype, str) else dtype
-        spec, analysed = _spec(config, file, sets, plugins)
+        found, analysed = _spec(config, file, sets, plugins, None if spec is None else Path(spec))
         check_memory(analysed, target, kind)
-        model = build_analysed(analysed, spec, device="meta", dtype=kind)
-        moves, ignored = plan(spec, analysed, model, file.shapes)
+        model = build_analysed(analysed, found, device="meta", dtype=kind)
+        moves, ignored = plan(found, analysed, model, file.shapes)
         model.published = Published(folder, config.read_text("utf-8"), file.shapes, file.kinds)
         model.to_empty(device=target)
-        _copy(moves, model, file, spec)
+        _copy(moves, model, file, found)
         model.rebuild = replace(model.rebuild, device=str(target))  # type: ignore[type-var]
         files = len(set(file.files.values()))
         return Imported(model.eval(), len(moves), tuple(ignored), files, file.bytes, kind)
@@ -106,10 +96,10 @@ def config_of(folder: Path) -> Path:
 
 
 def _spec(
-    config: Path, file: PublishedWeights, sets: Sequence[str], plugins: Sequence[str]
+    config: Path, file: PublishedWeights, sets: Sequence[str], plugins: Sequence[str], own: Path | None
 ) -> tuple[Spec, graph.Model]:
     diagnostics = Diagnostics()
-    spec = spec_of_config(config, diagnostics, sets=sets, plugins=plugins, tensors=file.files)
+    spec = spec_of_config(config, diagnostics, sets=sets, plugins=plugins, tensors=file.files, own=own)
     analysed = analyse(spec, diagnostics) if spec is not None else None
     if spec is not None and analysed is not None:
         check_buildable(analysed, spec, diagnostics)

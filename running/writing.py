@@ -153,11 +153,11 @@ def of_run(run: Run) -> Writer:
 
 def _of_checkpoint(folder: Path, device: Any, dtype: Any, plugins: tuple[str, ...]) -> Writer:
     from blockgraph.running.checkpoint_tokenizer import read_checkpoint_tokenizer
-    from blockgraph.running.published import from_huggingface
+    from blockgraph.running.published import read_published
     from blockgraph.running.reader import Ports, longest
 
     tokenizer = read_checkpoint_tokenizer(folder)  # first: it is read in a moment
-    model = from_huggingface(folder, device=device, dtype=dtype, plugins=plugins)
+    model = read_published(folder, device=device, dtype=dtype, plugins=plugins).model
     says = _said(folder)
     _check_writes(model, says, folder)
     lengths = [longest(model), says.get("max_position_embeddings")]

@@ -184,9 +184,11 @@ def spec_of_config(
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
     tensors: Collection[str] | None = None,
+    own: Path | None = None,
 ) -> Spec | None:
     """The spec of the model that a config.json describes; None, with errors in `diagnostics`, where it is refused.
-    `tensors` are the names in its checkpoint, where that is at hand.
+    `tensors` are the names in its checkpoint, where that is at hand; `own` is a spec with a `huggingface:` section that
+    is taken instead of a preset's.
 
     It is a preset's, with the config's sizes for its vars, the folder's name, and without the preset's `train:`.
     """
@@ -195,19 +197,38 @@ def spec_of_config(
     path = Path(path)
     source = read_file(path, diagnostics)
     config = read_json(source, diagnostics) if source else None
-    choice = _choice(config, diagnostics) if config else None
+    choice = None if config is None else ("", None) if own is not None else _choice(config, diagnostics)
     if config is None or choice is None:
         return None
-    preset, outputs = choice
-    resolver = Resolver(Path(), diagnostics)
-    base = resolver.resolve(Source(f"presets/{preset}.yaml", presets.text(preset)), None)
-    tree = _Configuring(preset, base, config, diagnostics, tensors).tree(path) if base else None
+    resolver = Resolver(Path() if own is None else own.parent, diagnostics)
+    base, name, outputs = _base(own, resolver, config) if own is not None else _shipped(*choice, resolver)
+    tree = _Configuring(name, base, config, diagnostics, tensors).tree(path) if base else None
     tree = with_outputs(tree, outputs) if tree else None
     if tree is None or diagnostics.has_errors:
         return None
     types = {**BUILTIN, **load_plugins(plugins, diagnostics)}
     tree = apply_sets(tree, tuple(sets), diagnostics)
     return spec_of(tree, diagnostics, types, plugins=tuple(plugins), origin=path, folders=resolver.folders)
+
+
+def _shipped(
+    preset: str, outputs: Outputs | None, resolver: Resolver
+) -> tuple[MappingTree | None, str, Outputs | None]:
+    source = Source(f"presets/{preset}.yaml", presets.text(preset))
+    return resolver.resolve(source, None), preset, outputs
+
+
+def _base(own: Path, resolver: Resolver, config: MappingTree) -> tuple[MappingTree | None, str, Outputs | None]:
+    """A spec of one's own, its name, and the outputs that its `architectures` gives the config's class."""
+    source = read_file(own, resolver.diagnostics)
+    base = resolver.resolve(source, own.parent) if source else None
+    head = find(config, ("architectures", 0))
+    named = find(base, ("huggingface", "architectures", str(plain(head)))) if base and head else None
+    if base and find(base, ("huggingface",)) is None:
+        message = "there is no `huggingface:` section: it says what config.json and its tensors mean here"
+        resolver.diagnostics.error("missing-key", message, _start(base))
+        return None, own.name, None
+    return base, own.name, (plain(named) or None) if named else None
 
 
 class _Configuring:

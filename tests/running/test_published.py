@@ -317,12 +317,12 @@ def test_ignored_tensors_are_left_out(gpt2: tuple[Path, Any], tmp_path: Path) ->
 GROWTH = """
 import resource, sys
 from pathlib import Path
-from blockgraph.running.published import from_huggingface
+from blockgraph.running.published import read_published
 import torch, safetensors.torch
-from_huggingface(sys.argv[1])  # what loads once, has loaded
+read_published(sys.argv[1])  # what loads once, has loaded
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
-model = from_huggingface(sys.argv[2])
+model = read_published(sys.argv[2])
 print((peak() - before) / Path(sys.argv[2], "model.safetensors").stat().st_size)
 """
 
