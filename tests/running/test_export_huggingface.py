@@ -26,7 +26,6 @@ QUICK = [
     "falcon-other",
 ]  # of every form of rule one; others are slow
 SAID = {  # what a config.json made of vars cannot say
-    "gemma3-other": "its config.json cannot say",  # the type of rope scaling
     "marian-body": "has no weights for encoder.embed_positions.weight",
 }
 MAYBE = {"pythia-other": {"embed_out.weight"}}  # tied: the reference saves one name or both, as its sets fall
@@ -62,8 +61,7 @@ def same_answers(name: str, model: Any, reference: Any) -> None:
 def refusal(name: str) -> str | None:
     """Why a case is refused: scaled rope that presets read by expressions has no way back."""
     types = set(re.findall(r"'rope_type': '(\w+)'", str(CASES[name][2]))) - {"default"}
-    linear = {"llama-other"}  # here a path
-    return SAID.get(name, "its config.json cannot say" if types and name not in linear else None)
+    return SAID.get(name, "its config.json cannot say" if types else None)
 
 
 def test_there_is_a_case_for_each_refusal() -> None:
