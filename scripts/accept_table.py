@@ -70,6 +70,12 @@ CHECKS = [
     Check("attention-bigbird", "{python} benchmarks/attention.py --slope bigbird", "<= 2.4", "the same"),
     Check("attention-linear", "{python} benchmarks/attention.py --slope linear", "<= 2.4", "the same"),
     Check(
+        "loading",
+        "{python} benchmarks/loading.py",
+        "<= 1.1",
+        "peak memory while a checkpoint of 500 MB in GPT-2's layout is read, over its size",
+    ),
+    Check(
         "parity",
         "{python} benchmarks/parity.py",
         "<= 1e-4",
