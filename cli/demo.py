@@ -72,7 +72,7 @@ def say(screen: Console, number: str, text: str) -> None:
 
 def prepare(out: Path, screen: Console) -> Path:
     """Writes the texts and the spec into the folder; returns the spec's path."""
-    from blockgraph.training.demo_data import ORIGIN, demo_text
+    from blockgraph.data.demo import ORIGIN, demo_text
 
     learned, judged = demo_text()
     write_new(out / "train.txt", learned.encode())

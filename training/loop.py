@@ -19,9 +19,9 @@ from torch import nn
 from blockgraph.running.weights import load_weights
 from blockgraph.training import random_state
 from blockgraph.training.checkpoints import Checkpoints, Loaded
-from blockgraph.training.data import Ids, Windows, whole
+from blockgraph.data.windows import Ids, Windows, whole
 from blockgraph.training.errors import NotFinite, Stopped
-from blockgraph.training.losses import Logits, next_token_loss, whole_split_loss
+from blockgraph.tasks.losses import Logits, next_token_loss, whole_split_loss
 from blockgraph.training.metrics import Metrics, Record
 from blockgraph.training.optimizers import Optimizers
 from blockgraph.training.parameters import head_of, trained_weights, width_of

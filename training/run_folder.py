@@ -18,10 +18,10 @@ from blockgraph.running.manifests import MANIFEST, digest, manifest_text, step_f
 from blockgraph.running.runs import CHECKPOINTS, SPEC, TOKENIZER
 from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
 from blockgraph.specs.diagnostics import BlockgraphError
-from blockgraph.training.data import Ids, encode_to, map_ids
+from blockgraph.data.windows import Ids, encode_to, map_ids
 from blockgraph.training.errors import TrainError
 from blockgraph.training.files import folder_aside, restore_replaced, sweep, write_whole
-from blockgraph.training.texts import Texts
+from blockgraph.data.texts import Texts
 
 METRICS = "metrics.jsonl"
 PLOT = "loss.png"

@@ -16,19 +16,19 @@ from blockgraph.running.generate import logits_of, longest
 from blockgraph.running.manifests import step_folders
 from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
-from blockgraph.training.binding import Binding, bind_causal_lm, check_ids
+from blockgraph.tasks.binding import Binding, bind_causal_lm, check_ids
 from blockgraph.training.checkpoints import Checkpoints
-from blockgraph.training.data import Windows
+from blockgraph.data.windows import Windows
 from blockgraph.training.errors import TrainError
 from blockgraph.training.loop import Outcome, Trainer
-from blockgraph.training.losses import Logits
+from blockgraph.tasks.losses import Logits
 from blockgraph.training.metrics import draw_losses, read_metrics
 from blockgraph.training.progress import Reporter
 from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder
 from blockgraph.training.settings import Settings
 from blockgraph.training.start import load_start, start_folder, start_tokenizer
-from blockgraph.training.texts import Texts, texts_of
-from blockgraph.training.vocabulary import check_fits, tokenizer_for
+from blockgraph.data.texts import Texts, texts_of
+from blockgraph.data.vocabulary import check_fits, tokenizer_for
 
 if TYPE_CHECKING:
     from blockgraph.specs.spec import Spec

@@ -15,7 +15,7 @@ from blockgraph.training.progress import reporter_for
 from blockgraph.training.run_folder import RunFolder, new_folder, old_folder
 from blockgraph.training.session import Draw, Session
 from blockgraph.training.settings import from_spec
-from blockgraph.training.texts import Texts
+from blockgraph.data.texts import Texts
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from blockgraph.running.manifests import verify
-from blockgraph.training.data import Windows
+from blockgraph.data.windows import Windows
 from blockgraph.training.errors import NotFinite, TrainError
 from blockgraph.training.loop import evaluate
-from blockgraph.training.losses import next_token_loss
+from blockgraph.tasks.losses import next_token_loss
 from blockgraph.training.precision import Precision
 from blockgraph.training.settings import Batch, Optimizer
 from tests.training.tiny import SETTINGS, Tiny, ids, same_weights, trainer, weights

@@ -20,7 +20,7 @@ from blockgraph.specs.load import load_spec
 from blockgraph.specs.spec import Spec
 from blockgraph.training import loop
 from blockgraph.training.errors import DiskFull, Stopped, TrainError
-from blockgraph.training.texts import Texts
+from blockgraph.data.texts import Texts
 from blockgraph.training.train import train
 
 SPEC = """\

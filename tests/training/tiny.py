@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from blockgraph.training.checkpoints import Checkpoints
-from blockgraph.training.data import Ids, Windows
+from blockgraph.data.windows import Ids, Windows
 from blockgraph.training.loop import Trainer
 from blockgraph.training.progress import Silent
 from blockgraph.training.settings import Batch, Optimizer, Settings

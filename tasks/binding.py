@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blockgraph.training.errors import TrainError
+from blockgraph.data.errors import TrainError
 
 if TYPE_CHECKING:
     from blockgraph.builder.graph import Model
-    from blockgraph.training.data import Ids
+    from blockgraph.data.windows import Ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from blockgraph.training.errors import TrainError
-from blockgraph.training.texts import Texts, read_text, texts_of
+from blockgraph.data.texts import Texts, read_text, texts_of
 
 
 def section(train: Any = ("corpus/*.txt",), valid: Any = 0.25, kind: str = "text") -> SimpleNamespace:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blockgraph.training.errors import TrainError
+from blockgraph.data.errors import TrainError
 
 DEFAULT_SHARE = 0.05
 

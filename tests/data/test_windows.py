@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from blockgraph.running.tokenizers import Bytes
-from blockgraph.training.data import Windows, encode_to, map_ids, whole, write_ids
+from blockgraph.data.windows import Windows, encode_to, map_ids, whole, write_ids
 from blockgraph.training.errors import TrainError
 
 IDS = np.arange(1000, dtype=np.uint16)

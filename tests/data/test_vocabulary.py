@@ -6,8 +6,8 @@ import pytest
 
 from blockgraph.running.tokenizers import read_tokenizer
 from blockgraph.training.errors import TrainError
-from blockgraph.training.texts import Texts
-from blockgraph.training.vocabulary import tokenizer_for
+from blockgraph.data.texts import Texts
+from blockgraph.data.vocabulary import tokenizer_for
 
 TEXT = Texts("the cat sat on the mat\n" * 50, "the dog sät\n")
 

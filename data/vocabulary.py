@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from blockgraph.running.tokenizers import Bytes, Characters, Pieces, Tokenizer, read_tokenizer
-from blockgraph.training.errors import TrainError
-from blockgraph.training.texts import Texts
+from blockgraph.data.errors import TrainError
+from blockgraph.data.texts import Texts
 
 BYTES = 256
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blockgraph.training.errors import TrainError
+from blockgraph.data.errors import TrainError
 
 if TYPE_CHECKING:
     from blockgraph.running.tokenizers import Tokenizer

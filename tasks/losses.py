@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from blockgraph.training.data import Pair
+from blockgraph.data.windows import Pair
 
 Logits = Callable[[torch.Tensor], torch.Tensor]  # ids [B, T] → [B, T, V]
 
