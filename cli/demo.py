@@ -104,7 +104,7 @@ def use_fastest_threads(file: Path) -> None:
 
     spec, _ = read_model(str(file), (), ())
     batch = from_spec(spec.train).batch
-    torch.set_num_threads(fastest_threads(build(spec), batch.size, batch.length))
+    torch.set_num_threads(fastest_threads(build(spec), batch.windows, batch.length))
 
 
 def affordable_steps(file: Path, seconds: float) -> int:

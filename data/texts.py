@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blockgraph.data.errors import TrainError
+from blockgraph.data.files import spec_files
 
 DEFAULT_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """`train` to learn from and `valid` to be judged by (empty: nothing is). `origin` says where they came from."""
+    """`train` to learn from, `valid` to be judged by meanwhile, `test` at last (empty: nothing is). `origin` says where
+    they came from."""
 
     train: str
     valid: str
     origin: str = "given text"
+    test: str = ""
+
+    def splits(self) -> list[tuple[str, str]]:
+        return [("train", self.train), ("valid", self.valid), *([("test", self.test)] if self.test else [])]
 
     @property
     def sha256(self) -> str:
         hasher = hashlib.sha256()
-        for text in (self.train, self.valid):
+        for _, text in self.splits():
             data = text.encode("utf-8")
             hasher.update(len(data).to_bytes(8, "little") + data)
         return hasher.hexdigest()
@@ -36,69 +41,45 @@ def texts_of(data: Any, folder: Path | None, given: Path | None) -> Texts:
 
     `folder` is the spec's: its paths are relative to it and stay inside. Raises `TrainError`.
     """
-    share = getattr(data, "valid", None)
     if given is not None:
-        return _given_texts(given, share if isinstance(share, int | float) else DEFAULT_SHARE)
-    if data.type != "text":
-        raise TrainError(f"train: data: type {data.type} is not there yet; this version reads text")
-    train = _spec_files(data.train, folder, "train")
-    if share is None or isinstance(share, int | float):
-        return _split(_read_all(train), float(share or 0.0), _named(train))
-    return Texts(_read_all(train), _read_all(_spec_files(share, folder, "valid")), _named(train))
+        return _given_texts(given, (_share(data.valid, DEFAULT_SHARE), _share(data.test, 0.0)))
+    files = spec_files(data.train, folder, "train")
+    cut = _split(_read_all(files), (_share(data.valid, 0.0), _share(data.test, 0.0)), _named(files))
+    own = {
+        name: _read_all(spec_files(value, folder, name))
+        for name, value in (("valid", data.valid), ("test", data.test))
+        if value is not None and not isinstance(value, int | float)
+    }
+    return replace(cut, **own)
 
 
-def _given_texts(given: Path, share: float) -> Texts:
-    """A file, or a folder: its train.txt and valid.txt where it has both, else all of its .txt files."""
+def _share(value: Any, otherwise: float) -> float:
+    """The share that a split is, where it is one."""
+    return float(value) if isinstance(value, int | float) else otherwise
+
+
+def _given_texts(given: Path, shares: tuple[float, ...]) -> Texts:
+    """A file, or a folder: its train.txt, valid.txt (and test.txt) where it has them, else all of its .txt files."""
     if not given.exists():
         raise TrainError(f"--data: {given} does not exist")
     if given.is_file():
-        return _split(read_text(given), share, str(given))
-    train, valid = given / "train.txt", given / "valid.txt"
+        return _split(read_text(given), shares, str(given))
+    train, valid, test = (given / f"{name}.txt" for name in ("train", "valid", "test"))
     if train.is_file() and valid.is_file():
-        return Texts(read_text(train), read_text(valid), str(given))
+        return Texts(read_text(train), read_text(valid), str(given), read_text(test) if test.is_file() else "")
     files = sorted(given.glob("*.txt"))
     if not files:
         raise TrainError(f"--data: {given} holds no .txt file")
-    return _split(_read_all(files), share, str(given))
+    return _split(_read_all(files), shares, str(given))
 
 
-def _split(text: str, share: float, origin: str) -> Texts:
-    """The last `share` of the characters is for validation."""
-    if not 0 <= share < 1:
-        raise TrainError(f"train: data: valid: {share:g} is no share; write one below 1, or files")
-    cut = len(text) - round(len(text) * share)
-    return Texts(text[:cut], text[cut:], origin)
-
-
-def _spec_files(patterns: str | Sequence[str], folder: Path | None, what: str) -> list[Path]:
-    """The files that a spec's paths and globs name, each pattern's in order of name, each file once."""
-    if folder is None:
-        raise TrainError("this spec has no folder that its data could lie in: give --data FILE")
-    found: dict[Path, None] = {}
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        for path in _matches(str(pattern), folder, what):
-            found[path] = None
-    return list(found)
-
-
-def _matches(pattern: str, folder: Path, what: str) -> list[Path]:
-    base = folder.resolve()
-    wild = any(sign in pattern for sign in "*?[")
-    if Path(pattern).is_absolute() or not _inside(Path(os.path.normpath(base / pattern)), base):
-        raise TrainError(f"train: data: {what}: {pattern} is outside the spec's folder {folder}; give it by --data")
-    paths = sorted(base.glob(pattern)) if wild else [base / pattern]
-    files = [path for path in paths if path.is_file()]
-    if not files:
-        state = "matches no file" if wild else "does not exist" if not (base / pattern).exists() else "is not a file"
-        raise TrainError(f"train: data: {what}: {pattern} {state} in {folder}; give --data FILE to learn from another")
-    for path in files:
-        if not _inside(path.resolve(), base):
-            raise TrainError(f"train: data: {what}: {path} leads outside the spec's folder {folder}; give it by --data")
-    return files
-
-
-def _inside(path: Path, base: Path) -> bool:
-    return path == base or base in path.parents
+def _split(text: str, shares: tuple[float, ...], origin: str) -> Texts:
+    """The last characters are for the test, those before them for validation, by their shares."""
+    if any(not 0 <= share < 1 for share in shares) or sum(shares) >= 1:
+        raise TrainError("train: data: valid and test: write shares that are together below 1, or files")
+    valid, test = (round(len(text) * share) for share in shares)
+    cut = len(text) - valid - test
+    return Texts(text[:cut], text[cut : cut + valid], origin, text[cut + valid :])
 
 
 def _read_all(files: Sequence[Path]) -> str:

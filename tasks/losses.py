@@ -1,37 +1,29 @@
-"""Losses of the tasks, and the loss over a whole split. Legend: B batch, T positions, V vocabulary."""
+"""Losses of the tasks. Legend: N targets, C classes."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
 
-from blockgraph.data.windows import Pair
-
-Logits = Callable[[torch.Tensor], torch.Tensor]  # ids [B, T] → [B, T, V]
+from blockgraph.tasks.task import IGNORED
 
 
-def next_token_loss(
-    logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0, reduction: str = "mean"
-) -> torch.Tensor:
-    """Cross-entropy in nats of logits [B, T, V] on targets [B, T], computed in fp32.
+def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+    """Summed cross-entropy in nats of logits [..., C] on targets int64 [...], computed in fp32; targets that are
+    `IGNORED` count nothing.
 
     `smoothing` ε mixes the target with the uniform distribution (Szegedy et al. 2016, §7).
     """
     return nn.functional.cross_entropy(
-        logits.flatten(0, 1).float(), targets.flatten(), reduction=reduction, label_smoothing=smoothing
+        logits.flatten(0, -2).float(),
+        targets.flatten(),
+        reduction="sum",
+        ignore_index=IGNORED,
+        label_smoothing=smoothing,
     )
 
 
-def whole_split_loss(
-    logits_of: Logits, batches: Iterable[Pair], device: torch.device, tick: Callable[[], None]
-) -> float:
-    """The mean loss in nats per target, each target once, without smoothing. `tick` is called between batches."""
-    total, count = 0.0, 0
-    for tokens, targets in batches:
-        logits = logits_of(tokens.to(device))
-        total += float(next_token_loss(logits, targets.to(device), reduction="sum"))
-        count += targets.numel()
-        tick()
-    return total / count
+def hits(logits: torch.Tensor, targets: torch.Tensor) -> tuple[float, int]:
+    """How many targets are the likeliest class, and how many there are."""
+    counted = targets != IGNORED
+    return float(((logits.argmax(-1) == targets) & counted).sum()), int(counted.sum())

@@ -4,16 +4,23 @@ from typing import Any
 
 import pytest
 
-from blockgraph.running.tokenizers import read_tokenizer
-from blockgraph.training.errors import TrainError
+from blockgraph.data.specials import Specials, specials_of
 from blockgraph.data.texts import Texts
-from blockgraph.data.vocabulary import tokenizer_for
+from blockgraph.data.vocabulary import Corpus, Wanted
+from blockgraph.data.vocabulary import tokenizer_for as make
+from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
+from blockgraph.training.errors import TrainError
 
 TEXT = Texts("the cat sat on the mat\n" * 50, "the dog sät\n")
 
 
 def section(kind: str, **options: Any) -> SimpleNamespace:
     return SimpleNamespace(type=kind, **options)
+
+
+def tokenizer_for(section: Any, texts: Texts, vocabulary: int, folder: Path | None) -> Tokenizer:
+    corpus = Corpus(lambda: [texts.train], lambda: [texts.train, texts.valid], texts.origin)
+    return make(section, corpus, Wanted(vocabulary), folder)
 
 
 def test_bytes() -> None:
@@ -62,8 +69,31 @@ def test_a_file_relative_to_the_spec(tmp_path: Path) -> None:
     assert read_tokenizer(tmp_path / "own.json").size == found.size
 
 
-def test_what_is_not_there_yet() -> None:
-    with pytest.raises(
-        TrainError, match="wordpiece is not there yet; this version has bytes, characters, byte_bpe, file"
-    ):
-        tokenizer_for(section("wordpiece"), TEXT, 100, None)
+KINDS = ["bytes", "characters", "words", "bpe", "byte_bpe", "wordpiece", "unigram"]
+TEXTS = ["the cat sat on the mat", "春眠不觉晓，处处闻啼鸟。", "ねこが すきです。", "Straße und Käse"] * 20
+CORPUS = Corpus(lambda: TEXTS, lambda: TEXTS, "texts")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_special_ids_come_first_and_are_no_text(kind: str, tmp_path: Path) -> None:
+    made = make(section(kind, size=400), CORPUS, Wanted(400, ("pad", "start", "end")), None)
+    (tmp_path / "tokenizer.json").write_text(made.to_json(), encoding="utf-8")
+    for tokenizer in (made, read_tokenizer(tmp_path / "tokenizer.json")):
+        assert specials_of(tokenizer) == Specials(pad=0, start=1, end=2)
+        ids = tokenizer.encode("the cat sat").tolist()
+        assert min(ids) > 2 and tokenizer.decode([1, *ids, 2, 0]).strip() == "the cat sat"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", ["春眠不觉晓", "ねこがすき"])
+def test_texts_without_spaces(kind: str, text: str) -> None:
+    made = make(section(kind, size=400), CORPUS, Wanted(400), None)
+    ids = made.encode(text).tolist()
+    assert ids and made.decode(ids).replace(" ", "").replace("#", "") == text
+
+
+def test_fixed_ids_keep_their_places() -> None:
+    wanted = Wanted(300, ("pad", "start", "end"), Specials(pad=2, start=0))
+    assert specials_of(make(section("bytes"), CORPUS, wanted, None)) == Specials(pad=2, start=0, end=1)
+    with pytest.raises(TrainError, match="the input's pad is 7; .* write one below 1"):
+        make(section("bytes"), CORPUS, Wanted(300, (), Specials(pad=7)), None)
