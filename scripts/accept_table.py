@@ -61,5 +61,11 @@ CHECKS = [
         "== 0",
         "drawings whose fine layout breaks a rule, of 500 random graphs and all presets in every view",
     ),
+    Check(
+        "parity",
+        "{python} benchmarks/parity.py",
+        "<= 1e-4",
+        "published models against the reference library, standard deviations, worst of all presets and configurations",
+    ),
     Check("decode", "{python} benchmarks/decode.py", ">= 3", "decoding with state against recomputation, 256 tokens"),
 ]

@@ -7,7 +7,9 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from preset_pages import preset_page  # noqa: E402
 
 from blockgraph.builder.analyse import analyse  # noqa: E402
 from blockgraph.builder.compare import compare  # noqa: E402
@@ -116,6 +118,7 @@ def gallery_section(name: str) -> str:
     about = cell(" ".join((model.about or name).split()))
     lengths = ", ".join(f"{axis} = {size}" for axis, size in model.sizes.items() if axis != "B")
     said = f"{about}. **{model.parameters:,}** parameters" + (f" (lengths: {lengths})" if lengths else "") + "."
+    said += f" [Its page](presets/{name}.md)."
     image = f"![{name} as a diagram](images/presets/{name}.svg)"
     return "\n".join([f"## {name}", "", said, "", image, ""])
 
@@ -138,6 +141,7 @@ def pages() -> dict[Path, bytes]:
         "gallery": gallery_page(),
         "published": published_page(),
     }
+    texts |= {f"presets/{name}": preset_page(name, analysed(name), NOTE) for name in names()}
     return {ROOT / f"docs/{name}.md": text.encode() for name, text in texts.items()}
 
 
