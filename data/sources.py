@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from blockgraph.data.texts import Texts, texts_of
 DEFAULT_SHARE = 0.05
 
 
-def source_of(data: Any, folder: Path | None, given: Path | None) -> Texts | Records:
+def source_of(data: Any, folder: Path | None, given: Path | None, fields: Sequence[str] = ()) -> Texts | Records:
     """The texts or rows of a `data` section; paths are relative to `folder` and stay inside, unless they are `given`.
+    Of a table the columns `fields` are read.
 
     Raises `TrainError` where files are missing or do not fit.
     """
@@ -26,7 +28,7 @@ def source_of(data: Any, folder: Path | None, given: Path | None) -> Texts | Rec
     if data.type == "pairs":
         return _pairs(data, folder, given)
     if data.type == "table":
-        return _table(data, folder, given)
+        return _table(data, folder, given, fields)
     if data.type in ("copy", "reverse"):
         return Generated(data.type, data.count, data.longest, data.symbols)
     raise TrainError(f"train: data: type {data.type} is not there yet")
@@ -50,9 +52,7 @@ def _pairs(data: Any, folder: Path | None, given: Path | None) -> Pairs:
     return Pairs(train, files("valid"), files("test"))
 
 
-def _table(data: Any, folder: Path | None, given: Path | None) -> Table:
-    labels = [data.label] if data.label else []
-    columns = [column for columns in data.columns.values() for column in columns] + labels
+def _table(data: Any, folder: Path | None, given: Path | None, columns: Sequence[str]) -> Table:
     if given is not None and given.is_file():
         share = data.valid if isinstance(data.valid, float) else DEFAULT_SHARE
         return Table([given], columns, share)

@@ -13,6 +13,7 @@ from blockgraph.running.tokenizers import Bytes, Characters, Pieces, Tokenizer, 
 
 BYTES = 256
 UNKNOWN = "<unk>"
+BEGIN = "▁"
 WITHOUT_SPACES = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 
 
@@ -89,11 +90,38 @@ def characters(corpus: Corpus, lowercase: bool = False, specials: tuple[str, ...
 
 def trained(kind: str, corpus: Corpus, size: int, lowercase: bool, specials: list[str]) -> Pieces:
     """A tokenizer of the `tokenizers` library with at most `size` ids, the special ones first."""
+    if kind == "wordpiece":
+        return wordpiece(corpus, size, lowercase, specials)
     library, trainer = _MAKERS[kind](size, specials)
     if lowercase:
         _lower(library)
     library.train_from_iterator(_lines(corpus), trainer=trainer)
     return Pieces(library, kind)
+
+
+def wordpiece(corpus: Corpus, size: int, lowercase: bool, specials: list[str]) -> Pieces:
+    """WordPiece as BERT has it (Devlin et al. 2018): Chinese characters are words of their own.
+
+    The library's own trainer gives another vocabulary each time; so the pieces are those of byte-pair encoding over
+    words that begin with ▁, which is the same every time, and ▁ tells which of them begin a word.
+    """
+    import tokenizers
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+    normal, split = normalizers.BertNormalizer(lowercase=lowercase), pre_tokenizers.BertPreTokenizer()
+    merged = tokenizers.Tokenizer(models.BPE())
+    merged.normalizer = normal
+    merged.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.Metaspace(prepend_scheme="always")])
+    merged.train_from_iterator(_lines(corpus), trainer=trainers.BpeTrainer(vocab_size=size, show_progress=False))
+    found = sorted(merged.get_vocab(with_added_tokens=False).items(), key=lambda item: item[1])
+    signs = [text for text, _ in found if len(text) == 1 and text != BEGIN]
+    pieces = [text.removeprefix(BEGIN) if text.startswith(BEGIN) else f"##{text}" for text, _ in found if text != BEGIN]
+    names = list(dict.fromkeys([*specials, UNKNOWN, *signs, *(f"##{sign}" for sign in signs), *pieces]))[:size]
+    library = tokenizers.Tokenizer(models.WordPiece({name: n for n, name in enumerate(names)}, unk_token=UNKNOWN))
+    library.normalizer, library.pre_tokenizer = normal, split
+    library.decoder = decoders.WordPiece()
+    library.add_special_tokens([*specials, UNKNOWN])
+    return Pieces(library, "wordpiece")
 
 
 def _lines(corpus: Corpus) -> Iterator[str]:
@@ -139,18 +167,6 @@ def _bpe(size: int, specials: list[str]) -> tuple[Any, Any]:
     return library, trainers.BpeTrainer(vocab_size=size, show_progress=False, special_tokens=[*specials, UNKNOWN])
 
 
-def _wordpiece(size: int, specials: list[str]) -> tuple[Any, Any]:
-    """WordPiece as BERT has it (Devlin et al. 2018): Chinese characters are words of their own."""
-    import tokenizers
-    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
-
-    library = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-    library.normalizer = normalizers.BertNormalizer(lowercase=False)
-    library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    library.decoder = decoders.WordPiece()
-    return library, trainers.WordPieceTrainer(vocab_size=size, show_progress=False, special_tokens=[*specials, UNKNOWN])
-
-
 def _unigram(size: int, specials: list[str]) -> tuple[Any, Any]:
     """A unigram language model of pieces (Kudo 2018); ▁ stands for a space."""
     import tokenizers
@@ -179,7 +195,6 @@ def _words(size: int, specials: list[str]) -> tuple[Any, Any]:
 _MAKERS: Mapping[str, Callable[[int, list[str]], tuple[Any, Any]]] = {
     "byte_bpe": _byte_bpe,
     "bpe": _bpe,
-    "wordpiece": _wordpiece,
     "unigram": _unigram,
     "words": _words,
 }

@@ -28,9 +28,13 @@ class Classification(Task):
     has_labels: ClassVar[bool] = True
     field: str = "label"
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field,)
+
     def label_values(self, values: Mapping[str, Any]) -> list[str]:
         value = values.get(self.field)
-        return [] if value is None else [str(value)]
+        return [] if value is None or value == "" else [str(value)]
 
     def columns(self, tools: Tools) -> list[Column]:
         numbers = {name: number for number, name in enumerate(tools.labels[self.name])}
@@ -62,6 +66,10 @@ class Regression(Task):
 
     kind: ClassVar[str] = "regression"
     field: str = "label"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field,)
 
     def columns(self, tools: Tools) -> list[Column]:
         def encode(values: Mapping[str, Any]) -> Array:
@@ -96,6 +104,10 @@ class TokenClassification(Task):
     has_labels: ClassVar[bool] = True
     field: str = "label"
     words: str = "text"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field, self.words)
 
     def label_values(self, values: Mapping[str, Any]) -> list[str]:
         value = values.get(self.field)

@@ -46,7 +46,13 @@ class Lesson:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields of a row that are texts."""
+        """Every field of a row that is read."""
+        found = [name for part in self.inputs for name in part.fields]
+        return tuple(dict.fromkeys([*found, *(name for task in self.tasks for name in task.fields)]))
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """Those that are texts."""
         found = [name for part in self.inputs if isinstance(part, TextInput) for name in part.fields]
         return tuple(dict.fromkeys([*found, *(name for task in self.tasks for name in task.text_fields)]))
 

@@ -50,6 +50,11 @@ class Task(ABC):
     smoothing: float = 0.0
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field of a row that the task itself reads."""
+        return self.text_fields
+
+    @property
     def text_fields(self) -> tuple[str, ...]:
         """The fields of a row that the task itself encodes as texts."""
         return ()

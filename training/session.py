@@ -64,7 +64,7 @@ class Session:
 
     def train(self, data: str | Path | Texts | None, resume: bool, draw: Draw | None) -> Outcome:
         lesson = self._lesson()
-        sources = self._sources(data, resume)
+        sources = self._sources(data, lesson, resume)
         begun = resume and bool(step_folders(self.run.checkpoints))
         start = None if begun else start_folder(self._section.start, self._folder("train", "start"))
         self._prepare(sources, lesson, start, resume)
@@ -96,13 +96,13 @@ class Session:
             raise TrainError(f"{self.spec.name} has no nodes: it is a library for other files to extend")
         return lesson_for(model, self._section)
 
-    def _sources(self, data: str | Path | Texts | None, resume: bool) -> Sources:
+    def _sources(self, data: str | Path | Texts | None, lesson: Lesson, resume: bool) -> Sources:
         """What is learned from. A resumed run knows where its text lay, also when its own `spec.yaml` is the spec."""
         given = Path(data) if isinstance(data, str | Path) else None
         if resume and data is None and self.run.data.written and (before := self.run.data.facts()["given"]):
             given = Path(before)
         folder = self._folder("train", "data", "train")
-        found = data if isinstance(data, Texts) else source_of(self._section.data, folder, given)
+        found = data if isinstance(data, Texts) else source_of(self._section.data, folder, given, lesson.fields)
         return Sources(found, folder, given)
 
     def _folder(self, *path: str) -> Path:
@@ -250,7 +250,7 @@ def corpus_of(source: Texts | Records, lesson: Lesson) -> Corpus:
         for split in splits:
             for row in source.rows(split) if source.has(split) else ():
                 if isinstance(row, Record):
-                    yield from (str(row.values[field]) for field in lesson.fields if field in row.values)
+                    yield from (str(row.values[field]) for field in lesson.text_fields if field in row.values)
 
     return Corpus(lambda: texts("train"), lambda: texts(*SPLITS), source.origin)
 
