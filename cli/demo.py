@@ -72,7 +72,7 @@ def say(screen: Console, number: str, text: str) -> None:
 
 def prepare(out: Path, screen: Console) -> Path:
     """Writes the texts and the spec into the folder; returns the spec's path."""
-    from blockgraph.training.demo_data import ORIGIN, demo_text
+    from blockgraph.data.demo import ORIGIN, demo_text
 
     learned, judged = demo_text()
     write_new(out / "train.txt", learned.encode())
@@ -104,7 +104,7 @@ def use_fastest_threads(file: Path) -> None:
 
     spec, _ = read_model(str(file), (), ())
     batch = from_spec(spec.train).batch
-    torch.set_num_threads(fastest_threads(build(spec), batch.size, batch.length))
+    torch.set_num_threads(fastest_threads(build(spec), batch.windows, batch.length))
 
 
 def affordable_steps(file: Path, seconds: float) -> int:

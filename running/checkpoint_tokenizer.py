@@ -7,7 +7,7 @@ is run and nothing is downloaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,6 +195,10 @@ class Numbered:
         special = [token for token in (self._unknown, self._end, pad) if token in numbers]
         self._special = {numbers[token] for token in special}
         self._library.add_special_tokens(special)
+
+    @property
+    def specials(self) -> Mapping[str, int]:
+        return {self._pieces[number]: number for number in self._special}
 
     @property
     def size(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,9 +37,13 @@ class TextStream(Protocol):
 
 
 class Tokenizer(Protocol):
-    """`size` ids, 0 to size-1. `kind` is the name that a spec gives it."""
+    """`size` ids, 0 to size-1. `kind` is the name that a spec gives it; `specials` are the ids that stand for no text,
+    by their names."""
 
     kind: str
+
+    @property
+    def specials(self) -> Mapping[str, int]: ...
 
     @property
     def size(self) -> int: ...
@@ -56,50 +60,63 @@ class Tokenizer(Protocol):
 
 
 class Bytes:
-    """The 256 bytes of UTF-8: no text is unknown and nothing is learned."""
+    """The 256 bytes of UTF-8, behind the special ids: no text is unknown and nothing is learned."""
 
     kind = "bytes"
-    size = 256
+
+    def __init__(self, specials: tuple[str, ...] = ()) -> None:
+        self.specials: Mapping[str, int] = {name: number for number, name in enumerate(specials)}
+
+    @property
+    def size(self) -> int:
+        return 256 + len(self.specials)
 
     def encode(self, text: str) -> NDArray[np.integer[Any]]:
         import numpy as np
 
-        return np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+        found = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+        return found.astype(np.int32) + len(self.specials) if self.specials else found
+
+    def bytes_of(self, ids: Sequence[int]) -> bytes:
+        """The bytes, without special ids."""
+        first = len(self.specials)
+        return bytes(token - first for token in known(ids, self.size) if token >= first)
 
     def decode(self, ids: Sequence[int]) -> str:
-        return bytes(known(ids, self.size)).decode("utf-8", errors="replace")
+        return self.bytes_of(ids).decode("utf-8", errors="replace")
 
     def stream(self, after: Sequence[int] = ()) -> TextStream:
-        return _ByteStream()
+        return _ByteStream(self)
 
     def to_json(self) -> str:
-        return json.dumps({FORMAT: 1, "type": self.kind}) + "\n"
+        return json.dumps({FORMAT: 1, "type": self.kind, **_written(self.specials)}) + "\n"
 
 
 class _ByteStream:
-    def __init__(self) -> None:
+    def __init__(self, tokenizer: Bytes) -> None:
+        self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, token: int) -> str:
-        return self._decoder.decode(bytes(known([token], Bytes.size)))
+        return self._decoder.decode(self._tokenizer.bytes_of([token]))
 
     def finish(self) -> str:
         return self._decoder.decode(b"", final=True)
 
 
 class Characters:
-    """One id per character of the text it was made from, in code-point order."""
+    """One id per character of the text it was made from, in code-point order, behind the special ids."""
 
     kind = "characters"
 
-    def __init__(self, characters: str, lowercase: bool = False) -> None:
+    def __init__(self, characters: str, lowercase: bool = False, specials: tuple[str, ...] = ()) -> None:
         self.characters = characters
         self.lowercase = lowercase
-        self._ids = {character: number for number, character in enumerate(characters)}
+        self.specials: Mapping[str, int] = {name: number for number, name in enumerate(specials)}
 
     @property
     def size(self) -> int:
-        return len(self.characters)
+        return len(self.characters) + len(self.specials)
 
     def encode(self, text: str) -> NDArray[np.integer[Any]]:
         import numpy as np
@@ -108,7 +125,7 @@ class Characters:
             text = text.lower()
         points = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
         table = np.full(max(int(points.max(initial=0)), *map(ord, self.characters), 0) + 1, -1, dtype=np.int32)
-        table[[ord(character) for character in self.characters]] = np.arange(self.size)
+        table[[ord(character) for character in self.characters]] = np.arange(len(self.specials), self.size)
         ids = table[points]
         if (ids < 0).any():
             unknown = sorted({text[place] for place in np.flatnonzero(ids < 0)[:1000]})
@@ -116,16 +133,19 @@ class Characters:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        return "".join(self.characters[token] for token in known(ids, self.size))
+        first = len(self.specials)
+        return "".join(self.characters[token - first] for token in known(ids, self.size) if token >= first)
 
     def stream(self, after: Sequence[int] = ()) -> TextStream:
         return _WholeStream(self)
 
     def to_json(self) -> str:
-        return (
-            json.dumps({FORMAT: 1, "type": self.kind, "characters": self.characters, "lowercase": self.lowercase})
-            + "\n"
-        )
+        facts = {"characters": self.characters, "lowercase": self.lowercase, **_written(self.specials)}
+        return json.dumps({FORMAT: 1, "type": self.kind, **facts}) + "\n"
+
+
+def _written(specials: Mapping[str, int]) -> dict[str, list[str]]:
+    return {"specials": list(specials)} if specials else {}
 
 
 def _unknown_characters(unknown: list[str]) -> str:
@@ -164,6 +184,11 @@ class Pieces:
         """One more than the largest id (files may leave ids out)."""
         return max(self.library.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
+    @property
+    def specials(self) -> Mapping[str, int]:
+        added = self.library.get_added_tokens_decoder()
+        return {token.content: number for number, token in added.items() if token.special}
+
     def encode(self, text: str) -> NDArray[np.integer[Any]]:
         import numpy as np
 
@@ -172,7 +197,7 @@ class Pieces:
         return np.concatenate([np.asarray(e.ids, dtype=np.int64) for e in encodings] or [np.zeros(0, dtype=np.int64)])
 
     def decode(self, ids: Sequence[int]) -> str:
-        return str(self.library.decode(known(ids, self.size), skip_special_tokens=self.framed))
+        return str(self.library.decode(known(ids, self.size), skip_special_tokens=True))
 
     def single_bytes(self) -> frozenset[int]:
         """The ids that stand for one byte where no piece says a character (`<0x0A>`); decoders join runs of them."""
@@ -275,10 +300,11 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 def _own(data: dict[str, Any], path: Path) -> Tokenizer:
     kind, characters = data.get("type"), data.get("characters")
+    specials = tuple(str(name) for name in data.get("specials", ()))
     if kind == "bytes":
-        return Bytes()
+        return Bytes(specials)
     if kind == "characters" and isinstance(characters, str) and characters:
-        return Characters(characters, lowercase=bool(data.get("lowercase", False)))
+        return Characters(characters, bool(data.get("lowercase", False)), specials)
     raise TokenizerError(f"{path}: a tokenizer of a kind that this version does not know")
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("blocks", "builder", "cli", "running", "specs", "training", "viz")
+FOLDERS = ("blocks", "builder", "cli", "data", "running", "specs", "tasks", "training", "viz")
 SKIPPED = {".git", ".venv", ".ci-venv", "build", "dist", "runs", "node_modules", "blockgraph-demo"}
 LINK = re.compile(r"(?<!\\)!?\[[^\]]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)|(?:src|href)=\"([^\"]+)\"")
 

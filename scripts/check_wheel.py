@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("blocks", "builder", "cli", "running", "specs", "training", "viz")
+FOLDERS = ("blocks", "builder", "cli", "data", "running", "specs", "tasks", "training", "viz")
 COMMANDS = (
     ["--version"],
     ["--help"],

@@ -136,8 +136,28 @@ class ImagesData(Model):
     augment: Literal["none", "flip_crop"] = "none"
 
 
+class GeneratedData(Model):
+    """Texts and what becomes of them, made as they are needed; validation and test have rows of their own."""
+
+    count: Size = Field(100_000, description="training rows")
+    longest: Size = Field(16, description="symbols in a text at most")
+    symbols: Text = Field("abcdefghijklmnopqrstuvwxyz", description="what a text is made of")
+
+
+class CopyData(GeneratedData):
+    """The target is the source."""
+
+    type: Literal["copy"] = "copy"
+
+
+class ReverseData(GeneratedData):
+    """The target is the source backwards."""
+
+    type: Literal["reverse"] = "reverse"
+
+
 Data: TypeAlias = Annotated[
-    Annotated[TextData | PairsData | TableData | ImagesData, Discriminator("type")],
+    Annotated[TextData | PairsData | TableData | ImagesData | CopyData | ReverseData, Discriminator("type")],
     typed("text"),
 ]
 
@@ -314,6 +334,7 @@ Schedule: TypeAlias = Annotated[Annotated[Cosine | Linear | Constant | Noam, Dis
 class Evaluate(Model):
     every: Size = Field(500, description="steps between two evaluations")
     patience: Size | None = Field(None, description="stop after so many evaluations without improvement")
+    best: Text = Field("loss", description="the measure that says which weights are the best, such as accuracy")
 
 
 class Checkpoint(Model):

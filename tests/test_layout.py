@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
-_ALL = ("specs", "blocks", "builder", "viz", "running", "training", "cli")
+_ALL = ("specs", "blocks", "builder", "viz", "running", "data", "tasks", "training", "cli")
 # Which of our folders a folder may import: the arrows of docs/architecture.md.
 ARROWS = {
     "specs": {"specs"},
@@ -23,7 +23,9 @@ ARROWS = {
     "builder": {"builder", "specs", "blocks"},
     "viz": {"viz", "builder", "specs"},
     "running": {"running", "builder", "specs", "blocks"},
-    "training": {"training", "running", "builder", "specs", "blocks"},
+    "data": {"data", "running", "specs"},
+    "tasks": {"tasks", "data", "running", "builder", "specs"},
+    "training": {"training", "tasks", "data", "running", "builder", "specs", "blocks"},
     "cli": set(_ALL),
 }
 # Which other packages a folder may import at all, also inside functions.
@@ -33,6 +35,8 @@ LIBRARIES = {
     "builder": {"torch", "networkx", "pydantic"},
     "viz": {"networkx", "pygraphviz", "matplotlib", "numpy", "sphinx", "docutils", "markdown"},
     "running": {"torch", "numpy", "safetensors", "tokenizers"},
+    "data": {"numpy", "torch", "tokenizers"},
+    "tasks": {"numpy", "torch"},
     "training": {"torch", "numpy", "safetensors", "tokenizers", "matplotlib", "rich"},
     "cli": {"click", "rich", "torch", "safetensors"},
 }

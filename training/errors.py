@@ -6,11 +6,10 @@ import errno
 import re
 from pathlib import Path
 
+from blockgraph.data.errors import TrainError
 from blockgraph.specs.diagnostics import BlockgraphError
 
-
-class TrainError(BlockgraphError):
-    """The training cannot start as asked: data, tokenizer, settings or run folder. Nothing was trained."""
+__all__ = ["DiskFull", "NotFinite", "Stopped", "TrainError", "disk_full", "is_disk_full"]
 
 
 class Stopped(BlockgraphError):  # noqa: N818

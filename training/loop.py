@@ -1,4 +1,4 @@
-"""The loop: it knows a model that maps ids to logits, windows of ids, and settings; not how any of them were made.
+"""The loop: it knows a model, batches, a lesson that tells their loss, and settings; not how any of them were made.
 
 A step is a function of the weights, the optimizer's state, the random states and the step's number. All of these are in
 a checkpoint, so a resumed training goes on as if it had never ended.
@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from blockgraph.data.batch import Batch, Feed, Split
 from blockgraph.running.weights import load_weights
+from blockgraph.tasks.lesson import LOSS, Forward, Lesson, outputs_of
 from blockgraph.training import random_state
 from blockgraph.training.checkpoints import Checkpoints, Loaded
-from blockgraph.training.data import Ids, Windows, whole
 from blockgraph.training.errors import NotFinite, Stopped
-from blockgraph.training.losses import Logits, next_token_loss, whole_split_loss
 from blockgraph.training.metrics import Metrics, Record
 from blockgraph.training.optimizers import Optimizers
 from blockgraph.training.parameters import head_of, trained_weights, width_of
@@ -44,10 +44,11 @@ class Progress:
 
     step: int = 0
     closed: bool = True
-    best_loss: float = math.inf
+    best_score: float = math.inf  # lower is better: see `Settings.score`
     best_step: int = 0
     worse: int = 0  # evaluations since the best
-    loss_sum: float = 0.0  # of the steps since the last record
+    loss_sum: float = 0.0  # of the steps since the last record, as is what follows
+    norm_sum: float = 0.0
     loss_count: int = 0
 
 
@@ -56,11 +57,11 @@ class Clock:
     """Time spent in steps since the last record: what `tokens_per_s` is about."""
 
     seconds: float = 0.0
-    steps: int = 0
+    tokens: int = 0
 
-    def rate(self, tokens_per_step: int) -> float | None:
-        rate = round(self.steps * tokens_per_step / self.seconds, 1) if self.seconds > 0 else None
-        self.seconds, self.steps = 0.0, 0
+    def rate(self) -> float | None:
+        rate = round(self.tokens / self.seconds, 1) if self.seconds > 0 else None
+        self.seconds, self.tokens = 0.0, 0
         return rate
 
 
@@ -69,26 +70,25 @@ class Outcome:
     """How a training ended. `early`: no improvement for as many evaluations as `patience` allows."""
 
     step: int
-    best_loss: float | None
+    best: float | None  # of the measure that decides
     best_step: int
     early: bool = False
 
 
 @dataclass
 class Trainer:
-    """Trains `model` (on its device already) on `train`, judged by the ids `valid` (empty: never).
+    """Trains `model` (on its device already) on `train`, judged by `valid` (empty: never), as `lesson` says.
 
-    `logits_of` calls the model: ids [B, T] → logits [B, T, V]. `identity` tells which spec and data this is; it is kept
-    in the checkpoints. `plot` draws what `metrics` hold.
+    `identity` tells which spec and data this is; it is kept in the checkpoints. `plot` draws what `metrics` hold.
     """
 
     model: nn.Module
-    train: Windows
-    valid: Ids
+    lesson: Lesson
+    train: Feed
+    valid: Split
     settings: Settings
     checkpoints: Checkpoints
     metrics_path: Path
-    logits_of: Logits | None = None
     reporter: Reporter = field(default_factory=Silent)
     identity: dict[str, str] = field(default_factory=dict)
     plot: Callable[[], None] = lambda: None
@@ -100,11 +100,11 @@ class Trainer:
         head = head_of(model, settings.output)
         weights = trained_weights(model, freeze=settings.freeze, train_only=settings.train_only, head=head)
         self.optimizers = Optimizers(weights, settings.optimizer)
-        self.steps = settings.total_steps(self.train.count)
+        self.steps = settings.steps if settings.steps is not None else self.train.steps(settings.epochs or 1)
         self.schedule = settings.schedule_over(self.steps, width_of(model) if settings.schedule == "noam" else None)
         self.record_every = min(RECORD_AT_LEAST_EVERY, max(1, self.steps // RECORDS))
         self.progress, self._clock = Progress(), Clock()
-        self._forward: Logits = self.logits_of or model
+        self._forward = forward_of(model, self.lesson)
         self._stop = StopRequests()
         random_state.seed_all(settings.seed)
 
@@ -140,7 +140,7 @@ class Trainer:
         self._metrics = Metrics(
             self.metrics_path, self.progress.step if self.progress.closed else self.progress.step - 1
         )
-        self.reporter.start(self.progress.step, self.steps, self.settings.batch.tokens)
+        self.reporter.start(self.progress.step, self.steps)
         try:
             with self._stop:
                 return self._run()
@@ -165,10 +165,8 @@ class Trainer:
             raise Stopped(
                 f"stopped by {self._stop.requested} at step {self.progress.step:,} of {self.steps:,}, and saved"
             ) from None
-        best = self.progress.best_loss
-        return Outcome(
-            self.progress.step, best if math.isfinite(best) else None, self.progress.best_step, self._patience_is_over
-        )
+        progress, best = self.progress, self.settings.value_of(self.progress.best_score)
+        return Outcome(progress.step, best if math.isfinite(best) else None, progress.best_step, self._patience_is_over)
 
     @property
     def _patience_is_over(self) -> bool:
@@ -177,30 +175,27 @@ class Trainer:
     def _step(self) -> None:
         began, n = time.perf_counter(), self.progress.step
         self.optimizers.set_factor(self.schedule.factor(n))
-        loss = self._gradients(n)
-        self._update(loss, n)
+        batches = [self.train.batch(n, part) for part in range(self.settings.batch.accumulate)]
+        loss, tokens = self._gradients(batches), sum(batch.tokens for batch in batches)
+        self._update(loss, n, tokens)
         self.progress.step, self.progress.closed = n + 1, False
         self._clock.seconds += time.perf_counter() - began
-        self._clock.steps += 1
+        self._clock.tokens += tokens
 
-    def _gradients(self, n: int) -> torch.Tensor:
-        """Adds up the gradients of the step's parts, and returns the step's mean loss (on the device)."""
-        parts, total = self.settings.batch.accumulate, torch.zeros((), device=self.device)
-        for part in range(parts):
-            tokens, targets = (self._moved(tensor) for tensor in self.train.batch(n, part))
+    def _gradients(self, batches: list[Batch]) -> torch.Tensor:
+        """Adds up the gradients of the step's parts, and returns the step's mean loss (on the device): every target of
+        the step counts the same, whichever part it is in."""
+        total, totals = torch.zeros((), device=self.device), self.lesson.totals(batches)
+        for batch in batches:
+            batch = batch.to(self.device)
             with self.precision.autocast():
-                logits = self._forward(tokens)
-            loss = next_token_loss(logits, targets, self.settings.label_smoothing) / parts
+                outputs = self._forward(batch.inputs)
+            loss = self.lesson.loss(outputs, batch, totals)
             self.precision.backward(loss)
             total += loss.detach()
         return total
 
-    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
-        if self.device.type != "cuda":
-            return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True)
-
-    def _update(self, loss: torch.Tensor, n: int) -> None:
+    def _update(self, loss: torch.Tensor, n: int, tokens: int) -> None:
         """Clips, checks, and lets the optimizers step: loss and norm leave the device once, together."""
         self.optimizers.take_gradients()
         scaler = self.precision.scaler
@@ -217,8 +212,9 @@ class Trainer:
             scaler.update()
         self.optimizers.zero()
         self.progress.loss_sum += value
+        self.progress.norm_sum += size
         self.progress.loss_count += 1
-        self.reporter.step(n + 1, value, self.optimizers.lr)
+        self.reporter.step(n + 1, value, self.optimizers.lr, tokens)
 
     def _clipped_norm(self) -> torch.Tensor:
         """The norm of all gradients before they are clipped to at most `clip`."""
@@ -246,39 +242,42 @@ class Trainer:
     def _close_step(self) -> None:
         """Evaluates and records, where this step asks for it."""
         progress = self.progress
-        valid = self._evaluate() if self._evaluation_is_due else None
+        valid = self._evaluate() if self._evaluation_is_due else {}
         progress.closed = True
-        if valid is not None:
+        if valid:
             self._judge(valid)
-        if progress.step % self.record_every == 0 or valid is not None or progress.step == self.steps:
+        if progress.step % self.record_every == 0 or valid or progress.step == self.steps:
             self._record(valid)
 
-    def _record(self, valid: float | None) -> None:
-        progress, rate = self.progress, self._clock.rate(self.settings.batch.tokens)
-        mean = progress.loss_sum / progress.loss_count if progress.loss_count else None
-        progress.loss_sum, progress.loss_count = 0.0, 0
-        self._metrics.add(Record(progress.step, mean, valid, self.optimizers.lr, rate))
+    def _record(self, valid: dict[str, float]) -> None:
+        progress, rate = self.progress, self._clock.rate()
+        count = progress.loss_count
+        mean, norm = (total / count if count else None for total in (progress.loss_sum, progress.norm_sum))
+        progress.loss_sum, progress.norm_sum, progress.loss_count = 0.0, 0.0, 0
+        more = {name: value for name, value in valid.items() if name != LOSS}
+        self._metrics.add(Record(progress.step, mean, valid.get(LOSS), self.optimizers.lr, rate, norm, more))
 
     @property
     def _evaluation_is_due(self) -> bool:
         step = self.progress.step
-        return len(self.valid) > 1 and (step % self.settings.evaluate_every == 0 or step == self.steps)
+        return len(self.valid) > 0 and (step % self.settings.evaluate_every == 0 or step == self.steps)
 
-    def _evaluate(self) -> float:
-        return evaluate(self.model, self._forward, self.valid, self.settings, self.precision, self._interrupt)
+    def _evaluate(self) -> dict[str, float]:
+        return evaluate(self.model, self.lesson, self.valid, self.precision, self._interrupt)
 
     def _interrupt(self) -> None:
         if self._stop.requested:
             raise _Interrupted
 
-    def _judge(self, loss: float) -> None:
-        progress, better = self.progress, loss < self.progress.best_loss
+    def _judge(self, measures: dict[str, float]) -> None:
+        progress, score = self.progress, self.settings.score(measures)
+        better = score < progress.best_score
         if better:
-            progress.best_loss, progress.best_step, progress.worse = loss, progress.step, 0
+            progress.best_score, progress.best_step, progress.worse = score, progress.step, 0
             self.checkpoints.save_best(progress.step, self.model)
         else:
             progress.worse += 1
-        self.reporter.evaluation(progress.step, loss, better)
+        self.reporter.evaluation(progress.step, measures, better)
 
     def _checkpoint_if_due(self) -> None:
         step, ends = self.progress.step, self.progress.step == self.steps or self._patience_is_over
@@ -291,19 +290,25 @@ class Trainer:
         self.checkpoints.save(self.progress.step, self.model, self.state())
 
 
+def forward_of(model: nn.Module, lesson: Lesson) -> Forward:
+    """Calls the model with a batch's inputs; what it returns, by output."""
+    first = lesson.tasks[0].output
+
+    def forward(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return outputs_of(model(**inputs), first)
+
+    return forward
+
+
 def evaluate(
-    model: nn.Module,
-    forward: Logits,
-    ids: Ids,
-    settings: Settings,
-    precision: Precision,
-    tick: Callable[[], None] = lambda: None,
-) -> float:
-    """The loss over all of `ids`, with dropout off and without gradients; the model's mode is as before afterwards."""
+    model: nn.Module, lesson: Lesson, split: Split, precision: Precision, tick: Callable[[], None] = lambda: None
+) -> dict[str, float]:
+    """Loss and measures over all of a split, with dropout off and without gradients; the model's mode is as before
+    afterwards."""
     device, was_training = next(model.parameters()).device, model.training
     model.eval()
     try:
         with torch.no_grad(), precision.autocast():
-            return whole_split_loss(forward, whole(ids, settings.batch.size, settings.batch.length), device, tick)
+            return lesson.judge(forward_of(model, lesson), split, device, tick)
     finally:
         model.train(was_training)

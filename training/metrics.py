@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Record:
     """Losses in nats per target. `train_loss` is the mean over the steps since the record before, `val_loss` that of
-    the whole validation split where it was computed at this step."""
+    the whole validation split where it was computed at this step, with its other `measures`. `grad_norm` is the mean
+    norm of the gradients before clipping."""
 
     step: int
     train_loss: float | None
     val_loss: float | None
     lr: float
     tokens_per_s: float | None
+    grad_norm: float | None = None
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 class Metrics:

@@ -14,12 +14,12 @@ LINE_EVERY = 10.0  # seconds between two plain lines
 
 
 class Reporter(Protocol):
-    def start(self, step: int, steps: int, tokens_per_step: int) -> None: ...
+    def start(self, step: int, steps: int) -> None: ...
 
-    def step(self, step: int, loss: float, lr: float) -> None:
+    def step(self, step: int, loss: float, lr: float, tokens: int) -> None:
         """Called after every step: must cost next to nothing."""
 
-    def evaluation(self, step: int, loss: float, best: bool) -> None: ...
+    def evaluation(self, step: int, measures: dict[str, float], best: bool) -> None: ...
 
     def message(self, text: str) -> None: ...
 
@@ -32,11 +32,11 @@ class Silent:
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def start(self, step: int, steps: int, tokens_per_step: int) -> None: ...
+    def start(self, step: int, steps: int) -> None: ...
 
-    def step(self, step: int, loss: float, lr: float) -> None: ...
+    def step(self, step: int, loss: float, lr: float, tokens: int) -> None: ...
 
-    def evaluation(self, step: int, loss: float, best: bool) -> None: ...
+    def evaluation(self, step: int, measures: dict[str, float], best: bool) -> None: ...
 
     def message(self, text: str) -> None:
         self.messages.append(text)
@@ -45,18 +45,24 @@ class Silent:
 
 
 class Pace:
-    """Steps per second and time left, over everything since `start`: evaluations take their share later on too."""
+    """Ids per second and time left, over everything since `start`: evaluations take their share later on too."""
 
     def __init__(self, step: int, steps: int) -> None:
-        self.first, self.steps = step, steps
+        self.first, self.steps, self.tokens = step, steps, 0
         self.began = time.monotonic()
 
-    def rate(self, step: int) -> float:
-        return (step - self.first) / max(1e-9, time.monotonic() - self.began)
+    def rate(self) -> float:
+        """Ids a second."""
+        return self.tokens / max(1e-9, time.monotonic() - self.began)
 
     def left(self, step: int) -> str:
-        rate = self.rate(step)
+        rate = (step - self.first) / max(1e-9, time.monotonic() - self.began)
         return duration((self.steps - step) / rate) if rate > 0 else "?"
+
+
+def measured(measures: dict[str, float]) -> str:
+    """`loss 1.4390, accuracy 0.512`."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in measures.items())
 
 
 def duration(seconds: float) -> str:
@@ -70,23 +76,24 @@ class PlainLines:
 
     def __init__(self, console: Console, every: float = LINE_EVERY) -> None:
         self._console, self._every = console, every
-        self._pace, self._last, self._tokens = Pace(0, 1), 0.0, 0
+        self._pace, self._last = Pace(0, 1), 0.0
 
-    def start(self, step: int, steps: int, tokens_per_step: int) -> None:
-        self._pace, self._last, self._tokens = Pace(step, steps), time.monotonic(), tokens_per_step
+    def start(self, step: int, steps: int) -> None:
+        self._pace, self._last = Pace(step, steps), time.monotonic()
 
-    def step(self, step: int, loss: float, lr: float) -> None:
+    def step(self, step: int, loss: float, lr: float, tokens: int) -> None:
         now = time.monotonic()
+        self._pace.tokens += tokens
         if now - self._last >= self._every or step == self._pace.steps:
             self._last = now
-            rate, left = self._pace.rate(step) * self._tokens, self._pace.left(step)
+            rate, left = self._pace.rate(), self._pace.left(step)
             self.message(
                 f"step {step:,} of {self._pace.steps:,} · loss {loss:.3f} · lr {lr:.2e} · {rate:,.0f} ids/s · "
                 f"{left} left"
             )
 
-    def evaluation(self, step: int, loss: float, best: bool) -> None:
-        self.message(f"step {step:,} · validation loss {loss:.4f}" + (" (the best so far)" if best else ""))
+    def evaluation(self, step: int, measures: dict[str, float], best: bool) -> None:
+        self.message(f"step {step:,} · validation {measured(measures)}" + (" (the best so far)" if best else ""))
 
     def message(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -107,19 +114,20 @@ class LiveBar:
         )
         self._bar = Progress(*columns, console=console, auto_refresh=False, expand=True)
         self._task: TaskID | None = None
-        self._pace, self._last, self._tokens, self._valid = Pace(0, 1), 0.0, 0, ""
+        self._pace, self._last, self._valid = Pace(0, 1), 0.0, ""
 
-    def start(self, step: int, steps: int, tokens_per_step: int) -> None:
-        self._pace, self._tokens = Pace(step, steps), tokens_per_step
+    def start(self, step: int, steps: int) -> None:
+        self._pace = Pace(step, steps)
         self._task = self._bar.add_task("", total=steps, completed=step)
         self._bar.start()
 
-    def step(self, step: int, loss: float, lr: float) -> None:
+    def step(self, step: int, loss: float, lr: float, tokens: int) -> None:
         now = time.monotonic()
+        self._pace.tokens += tokens
         if now - self._last < REFRESH and step != self._pace.steps:
             return
         self._last = now
-        rate, left = self._pace.rate(step) * self._tokens, self._pace.left(step)
+        rate, left = self._pace.rate(), self._pace.left(step)
         self._show(
             completed=step, description=f"loss {loss:.3f}{self._valid} · lr {lr:.1e} · {rate:,.0f} ids/s · {left} left"
         )
@@ -129,8 +137,8 @@ class LiveBar:
             self._bar.update(self._task, **fields)
             self._bar.refresh()
 
-    def evaluation(self, step: int, loss: float, best: bool) -> None:
-        self._valid = f" · validation {loss:.3f}"
+    def evaluation(self, step: int, measures: dict[str, float], best: bool) -> None:
+        self._valid = f" · validation {measured(measures)}"
 
     def message(self, text: str) -> None:
         self._bar.console.print(text, highlight=False, markup=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import os
 import platform
@@ -14,22 +13,18 @@ import time
 from pathlib import Path
 from typing import IO, Any, Self
 
-from blockgraph.running.manifests import MANIFEST, digest, manifest_text, step_folders, verify
-from blockgraph.running.runs import CHECKPOINTS, SPEC, TOKENIZER
-from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
+from blockgraph.running.manifests import step_folders
+from blockgraph.running.runs import CHECKPOINTS, SPEC
 from blockgraph.specs.diagnostics import BlockgraphError
-from blockgraph.training.data import Ids, encode_to, map_ids
 from blockgraph.training.errors import TrainError
-from blockgraph.training.files import folder_aside, restore_replaced, sweep, write_whole
-from blockgraph.training.texts import Texts
+from blockgraph.training.files import sweep, write_whole
+from blockgraph.training.run_data import RunData
 
 METRICS = "metrics.jsonl"
 PLOT = "loss.png"
 DIAGRAM = "diagram.svg"
 ENVIRONMENT = "environment.json"
-DATA = "data"
 LOCK = ".lock"
-FACTS = ("sha256", "tokenizer", "origin", "folder", "given", "ids")  # what data.json says
 
 README = """\
 # {name}: a training run of blockgraph
@@ -43,7 +38,7 @@ README = """\
 | `diagram.svg` | the model as a picture |
 | `checkpoints/step-N/` | weights (`model.safetensors`), all else that resuming needs (`training.pt`), checksums |
 | `checkpoints/best/` | the weights with the lowest validation loss |
-| `data/` | the text as ids |
+| `data/` | what it learned from, encoded; `data.json` tells where it came from and which rows were left out |
 | `environment.json` | which versions and machine trained it, one entry per session |
 
     blockgraph generate {folder} --prompt "Once"
@@ -66,6 +61,10 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         return self.path / CHECKPOINTS
+
+    @property
+    def data(self) -> RunData:
+        return RunData(self.path)
 
     @property
     def metrics(self) -> Path:
@@ -105,61 +104,6 @@ class RunFolder:
                 f"undo that, or train it anew with another --out"
             )
 
-    # tokenizer and data
-
-    def write_data(self, texts: Texts, tokenizer: Tokenizer, *, folder: Path, given: Path | None) -> None:
-        """Encodes both texts once. The folder `data` appears when it is complete. `folder` and `given` say where they
-        came from, for resuming."""
-        write_whole(self.path / TOKENIZER, tokenizer.to_json())
-        with folder_aside(self.path / DATA) as aside:
-            sizes = {part: len(encode_to(aside / f"{part}.bin", text, tokenizer)) for part, text in _parts(texts)}
-            values = (texts.sha256, self._tokenizer_sha256(), texts.origin, _absolute(folder), _absolute(given), sizes)
-            facts = dict(zip(FACTS, values, strict=True))
-            write_whole(aside / "data.json", json.dumps(facts, indent=2) + "\n")
-            write_whole(aside / MANIFEST, manifest_text(0, {path.name: digest(path) for path in aside.iterdir()}))
-
-    @property
-    def has_data(self) -> bool:
-        restore_replaced(self.path / DATA)
-        return (self.path / DATA / "data.json").is_file() and (self.path / TOKENIZER).is_file()
-
-    def check_data(self, texts: Texts) -> None:
-        """Raises `TrainError` where text or tokenizer is not what the run was begun with, `DamagedCheckpoint` where the
-        ids are not what was written."""
-        facts = self.data_facts()
-        if facts["sha256"] != texts.sha256:
-            was = sum(facts["ids"].values())
-            raise TrainError(
-                f"--resume: the text has changed since {self.path} was begun ({facts['origin']}, {was:,} ids then); "
-                f"bring it back, or train anew with another --out"
-            )
-        if facts["tokenizer"] != self._tokenizer_sha256():
-            raise TrainError(f"--resume: {self.path / TOKENIZER} has changed since the run was begun")
-        verify(self.path / DATA)
-
-    def data_facts(self) -> dict[str, Any]:
-        try:
-            facts: dict[str, Any] = json.loads((self.path / DATA / "data.json").read_text(encoding="utf-8"))
-            return {key: facts[key] for key in FACTS}
-        except (OSError, ValueError, KeyError) as error:
-            raise TrainError(f"--resume: {self.path / DATA / 'data.json'} cannot be read: {error}") from None
-
-    def tokenizer(self) -> Tokenizer:
-        return read_tokenizer(self.path / TOKENIZER)
-
-    def ids(self, part: str, tokenizer: Tokenizer) -> Ids:
-        """The ids of `train` or `valid`, mapped."""
-        ids, expected = map_ids(self.path / DATA / f"{part}.bin", tokenizer.size), self.data_facts()["ids"][part]
-        if len(ids) != expected:
-            raise TrainError(
-                f"{self.path / DATA / part}.bin holds {len(ids):,} ids, {expected:,} were written: "
-                f"train anew with another --out"
-            )
-        return ids
-
-    def _tokenizer_sha256(self) -> str:
-        return hashlib.sha256((self.path / TOKENIZER).read_bytes()).hexdigest()
-
     # the machine
 
     def note_session(self, facts: dict[str, Any]) -> None:
@@ -170,14 +114,6 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError):
             sessions = []
         write_whole(path, json.dumps({"sessions": [*sessions, environment() | facts]}, indent=2) + "\n")
-
-
-def _absolute(path: Path | None) -> str | None:
-    return str(path.resolve()) if path is not None else None
-
-
-def _parts(texts: Texts) -> list[tuple[str, str]]:
-    return [("train", texts.train), ("valid", texts.valid)]
 
 
 def _changes(before: str, after: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,38 +12,41 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from blockgraph.running.generate import logits_of, longest
+from blockgraph.data.records import SPLITS, BadRow, Record, Records
+from blockgraph.data.sources import source_of
+from blockgraph.data.specials import NAMES, specials_of
+from blockgraph.data.texts import Texts
+from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
+from blockgraph.running.generate import longest
 from blockgraph.running.manifests import step_folders
 from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
-from blockgraph.training.binding import Binding, bind_causal_lm, check_ids
+from blockgraph.tasks.lesson import Lesson
+from blockgraph.tasks.plan import lesson_for
 from blockgraph.training.checkpoints import Checkpoints
-from blockgraph.training.data import Windows
 from blockgraph.training.errors import TrainError
 from blockgraph.training.loop import Outcome, Trainer
-from blockgraph.training.losses import Logits
 from blockgraph.training.metrics import draw_losses, read_metrics
 from blockgraph.training.progress import Reporter
 from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder
 from blockgraph.training.settings import Settings
 from blockgraph.training.start import load_start, start_folder, start_tokenizer
-from blockgraph.training.texts import Texts, texts_of
-from blockgraph.training.vocabulary import check_fits, tokenizer_for
 
 if TYPE_CHECKING:
     from blockgraph.specs.spec import Spec
     from blockgraph.specs.train import Train
 
 PLOT_EVERY = 60.0  # seconds
+SHOWN = 5  # rows that were left out and are told of
 
 Draw = Callable[["Spec", Path], None]  # writes the model's picture
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The texts; the folder that the spec's paths are relative to; where `--data` pointed."""
+    """What is learned from; the folder that the spec's paths are relative to; where `--data` pointed."""
 
-    texts: Texts
+    data: Texts | Records
     folder: Path
     given: Path | None
 
@@ -60,13 +63,13 @@ class Session:
     _plotted: float = 0.0
 
     def train(self, data: str | Path | Texts | None, resume: bool, draw: Draw | None) -> Outcome:
-        binding = self._binding()
-        sources = self._sources(data, resume)
+        lesson = self._lesson()
+        sources = self._sources(data, lesson, resume)
         begun = resume and bool(step_folders(self.run.checkpoints))
         start = None if begun else start_folder(self._section.start, self._folder("train", "start"))
-        tokenizer = self._prepare(sources, binding, start, resume)
+        self._prepare(sources, lesson, start, resume)
         self._draw(draw)
-        trainer = self._trainer(tokenizer, binding, start)
+        trainer = self._trainer(lesson, start)
         if resume:
             self._restore(trainer)
         self.run.note_session(
@@ -75,7 +78,7 @@ class Session:
         self._compile(trainer.model)
         outcome = trainer.run()
         self._plot(always=True)
-        self.reporter.message(_ending(outcome))
+        self.reporter.message(_ending(outcome, self.settings.best))
         return outcome
 
     @property
@@ -83,7 +86,7 @@ class Session:
         assert self.spec.train is not None
         return self.spec.train
 
-    def _binding(self) -> Binding:
+    def _lesson(self) -> Lesson:
         from blockgraph.builder.analyse import analyse
 
         diagnostics = Diagnostics()
@@ -91,22 +94,22 @@ class Session:
         diagnostics.raise_errors()
         if model is None:
             raise TrainError(f"{self.spec.name} has no nodes: it is a library for other files to extend")
-        return bind_causal_lm(model, self.settings.output)
+        return lesson_for(model, self._section)
 
-    def _sources(self, data: str | Path | Texts | None, resume: bool) -> Sources:
+    def _sources(self, data: str | Path | Texts | None, lesson: Lesson, resume: bool) -> Sources:
         """What is learned from. A resumed run knows where its text lay, also when its own `spec.yaml` is the spec."""
         given = Path(data) if isinstance(data, str | Path) else None
-        if resume and data is None and self.run.has_data and (before := self.run.data_facts()["given"]):
+        if resume and data is None and self.run.data.written and (before := self.run.data.facts()["given"]):
             given = Path(before)
         folder = self._folder("train", "data", "train")
-        texts = data if isinstance(data, Texts) else texts_of(self._section.data, folder, given)
-        return Sources(texts, folder, given)
+        found = data if isinstance(data, Texts) else source_of(self._section.data, folder, given, lesson.fields)
+        return Sources(found, folder, given)
 
     def _folder(self, *path: str) -> Path:
         """What a path that is written there is relative to; for a run's own `spec.yaml`, what it was relative to."""
         folder = self.spec.folder_of(*path)
-        if folder.resolve() == self.run.path.resolve() and self.run.has_data:
-            return Path(self.run.data_facts()["folder"])
+        if folder.resolve() == self.run.path.resolve() and self.run.data.written:
+            return Path(self.run.data.facts()["folder"])
         return folder
 
     def _draw(self, draw: Draw | None) -> None:
@@ -117,79 +120,94 @@ class Session:
             except BlockgraphError as error:  # a training does not fail for want of a picture
                 self.reporter.message(f"no diagram: {error}")
 
-    def _prepare(self, sources: Sources, binding: Binding, start: Path | None, resume: bool) -> Tokenizer:
-        """Leaves spec, tokenizer and ids in the run's folder; on resuming, checks that they are what they were."""
-        spec_text = self._spec_text()
+    def _prepare(self, sources: Sources, lesson: Lesson, start: Path | None, resume: bool) -> None:
+        """Leaves spec, tokenizer and encoded data in the run's folder, and gives the lesson what it then needs; on
+        resuming, checks that they are what they were."""
+        spec_text, data = self._spec_text(), self.run.data
         if resume:
             self.run.check_spec(spec_text)
         else:
             self.run.begin(spec_text, self.spec.name)
-        if resume and self.run.has_data:
-            self.run.check_data(sources.texts)
-            return self.run.tokenizer()
-        tokenizer = self._tokenizer(sources, binding, start)
-        self.run.write_data(sources.texts, tokenizer, folder=sources.folder, given=sources.given)
-        return tokenizer
+        if resume and data.written:
+            data.check(sources.data)
+            self._equip(lesson, data.tokenizer())
+            lesson.tools.labels.update(data.labels())
+            return
+        self._equip(lesson, self._tokenizer(sources.data, lesson, start))
+        if isinstance(sources.data, Records):
+            lesson.collect_labels(sources.data)
+        bad = data.write(sources.data, lesson, lesson.tools.tokenizer, folder=sources.folder, given=sources.given)
+        self._tell(bad)
+
+    def _tell(self, bad: list[BadRow]) -> None:
+        for row in bad[:SHOWN]:
+            self.reporter.message(f"left out: {row}")
+        if len(bad) > SHOWN:
+            self.reporter.message(f"left out: {len(bad) - SHOWN:,} rows more")
+
+    def _equip(self, lesson: Lesson, tokenizer: Tokenizer | None) -> None:
+        """Gives the lesson its tokenizer and the ids that stand for no text; the input's own win."""
+        if tokenizer is None:
+            return
+        lesson.tools.tokenizer = tokenizer
+        lesson.tools.specials = found = lesson.fixed.over(specials_of(tokenizer))
+        for role in lesson.needs:
+            if getattr(found, role) is None:
+                kind, names = lesson.tasks[0].kind, ", ".join(NAMES[role])
+                raise TrainError(f"{kind} needs an id for {role}, and the tokenizer has none of {names}")
 
     def _spec_text(self) -> str:
         from blockgraph.specs.show import show
 
         return show(self.spec)
 
-    def _tokenizer(self, sources: Sources, binding: Binding, start: Path | None) -> Tokenizer:
+    def _tokenizer(self, source: Texts | Records, lesson: Lesson, start: Path | None) -> Tokenizer | None:
+        vocabulary = lesson.vocabulary
+        if vocabulary is None:
+            return None
         section, beside = self._section.tokenizer, start_tokenizer(start)
         if beside is not None and section.type != "file":
             tokenizer = read_tokenizer(beside)
-            check_fits(tokenizer, binding.vocabulary)
+            check_fits(tokenizer, vocabulary)
         else:
-            tokenizer = tokenizer_for(section, sources.texts, binding.vocabulary, self._folder("train", "tokenizer"))
-        if tokenizer.size < binding.vocabulary:
-            kind, size, room = tokenizer.kind, tokenizer.size, binding.vocabulary
-            self.reporter.message(f"the tokenizer ({kind}) has {size:,} of the input's {room:,} ids")
+            wanted = Wanted(vocabulary, lesson.reserves, lesson.fixed)
+            tokenizer = tokenizer_for(section, corpus_of(source, lesson), wanted, self._folder("train", "tokenizer"))
+        if tokenizer.size < vocabulary:
+            kind, size = tokenizer.kind, tokenizer.size
+            self.reporter.message(f"the tokenizer ({kind}) has {size:,} of the input's {vocabulary:,} ids")
         return tokenizer
 
-    def _trainer(self, tokenizer: Tokenizer, binding: Binding, start: Path | None) -> Trainer:
+    def _trainer(self, lesson: Lesson, start: Path | None) -> Trainer:
         from blockgraph.builder.build import build
 
         settings, run = self.settings, self.run
-        batch, by_epochs = settings.batch, settings.steps is None
-        train_ids, valid_ids = run.ids("train", tokenizer), run.ids("valid", tokenizer)
-        windows = Windows(train_ids, batch.size, batch.length, batch.accumulate, settings.seed, epochs=by_epochs)
-        if len(valid_ids) < 2:
+        train, valid = run.data.feed(lesson, settings), run.data.split("valid", lesson, settings)
+        if not len(valid):
             self.reporter.message(
-                "nothing to validate on: the losses are the training text's, and no checkpoint is the best"
+                "nothing to validate on: the losses are the training data's, and no checkpoint is the best"
             )
-        check_ids(binding, tokenizer.size, train_ids)
+        lesson.check(train)
         model = build(self.spec, device=self.device, seed=settings.seed)
-        self._check_model(model)
+        self._check_model(model, lesson)
         if start is not None:
             for note in load_start(model, start):
                 self.reporter.message(note)
-        forward = _forward(model, binding)
         checkpoints = Checkpoints(run.checkpoints, settings.keep)
         checkpoints.recover()
+        identity = self._identity()
         return Trainer(
-            model,
-            windows,
-            valid_ids,
-            settings,
-            checkpoints,
-            run.metrics,
-            forward,
-            self.reporter,
-            self._identity(),
-            self._plot,
+            model, lesson, train, valid, settings, checkpoints, run.metrics, self.reporter, identity, self._plot
         )
 
-    def _check_model(self, model: nn.Module) -> None:
+    def _check_model(self, model: nn.Module, lesson: Lesson) -> None:
         limit, length = longest(model), self.settings.batch.length
         if limit is not None and limit < length:
             raise TrainError(f"train: batch: length: {length} is longer than the model's {limit} learned positions")
-        if refusal := getattr(model, "refusal", None):
+        if lesson.tasks[0].looks_ahead and (refusal := getattr(model, "refusal", None)):
             self.reporter.message(f"careful: this model may see the ids that it is to predict ({refusal})")
 
     def _identity(self) -> dict[str, str]:
-        facts = self.run.data_facts()
+        facts = self.run.data.facts()
         return {
             "spec": hashlib.sha256(self._spec_text().encode()).hexdigest(),
             "data": facts["sha256"],
@@ -223,17 +241,24 @@ class Session:
             self._plotted = time.monotonic()
 
 
-def _forward(model: nn.Module, binding: Binding) -> Logits:
-    def forward(tokens: torch.Tensor) -> torch.Tensor:
-        return logits_of(model(**{binding.input: tokens}), binding.output)
+def corpus_of(source: Texts | Records, lesson: Lesson) -> Corpus:
+    """What a tokenizer is made from: the training texts, or the training rows' text fields."""
+    if isinstance(source, Texts):
+        return Corpus(lambda: [source.train], lambda: [source.train, source.valid, source.test], source.origin)
 
-    return forward
+    def texts(*splits: str) -> Iterator[str]:
+        for split in splits:
+            for row in source.rows(split) if source.has(split) else ():
+                if isinstance(row, Record):
+                    yield from (str(row.values[field]) for field in lesson.text_fields if field in row.values)
+
+    return Corpus(lambda: texts("train"), lambda: texts(*SPLITS), source.origin)
 
 
-def _ending(outcome: Outcome) -> str:
+def _ending(outcome: Outcome, name: str) -> str:
     text = f"trained {outcome.step:,} steps"
     if outcome.early:
         text = f"ended early at step {outcome.step:,}: no improvement any more"
-    if outcome.best_loss is None:
+    if outcome.best is None:
         return text
-    return f"{text}; best validation loss {outcome.best_loss:.4f} at step {outcome.best_step:,}"
+    return f"{text}; best validation {name} {outcome.best:.4f} at step {outcome.best_step:,}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from blockgraph.tasks.lesson import LOSS
 from blockgraph.training.errors import TrainError
 from blockgraph.training.schedules import Kind, Schedule, warmup_steps
+
+LOWER_IS_BETTER = {LOSS, "perplexity", "absolute_error"}
 
 OptimizerKind = Literal["adamw", "adam", "sgd", "muon"]
 
@@ -27,16 +29,18 @@ class Optimizer:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`size` windows of `length` ids in each of `accumulate` parts of a step."""
+    """`size` rows, or as many as have `tokens` positions, in each of `accumulate` parts of a step; none is longer than
+    `length`."""
 
-    size: int
+    size: int | None
     length: int
     accumulate: int = 1
+    tokens: int | None = None
 
     @property
-    def tokens(self) -> int:
-        """Ids that one step learns from."""
-        return self.size * self.length * self.accumulate
+    def windows(self) -> int:
+        """How many windows of a long text are in a part."""
+        return self.size if self.size is not None else max(1, (self.tokens or 0) // self.length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,6 @@ class Settings:
     schedule: Kind = "cosine"
     warmup: float = 0.02
     floor: float = 0.0
-    label_smoothing: float = 0.0
     output: str | None = None
     clip: float | None = 1.0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -58,17 +61,22 @@ class Settings:
     seed: int = 0
     evaluate_every: int = 500
     patience: int | None = None
+    best: str = LOSS
     checkpoint_every: int = 500
     keep: int = 3
     freeze: tuple[str, ...] = ()
     train_only: tuple[str, ...] = ()
 
-    def total_steps(self, windows: int) -> int:
-        """Updates in all; with `epochs`, as many as see each of `windows` windows that often."""
-        if self.steps is not None:
-            return self.steps
-        assert self.epochs is not None
-        return max(1, math.ceil(self.epochs * windows / (self.batch.size * self.batch.accumulate)))
+    def score(self, measures: dict[str, float]) -> float:
+        """The measure that decides which weights are the best, turned so that lower is better. Raises `TrainError`."""
+        if self.best not in measures:
+            known = ", ".join(measures)
+            raise TrainError(f"train: evaluate: best: there is no measure '{self.best}'; there is {known}")
+        return self.value_of(measures[self.best])
+
+    def value_of(self, score: float) -> float:
+        """A score as the measure, or the other way round."""
+        return score if self.best.rpartition(".")[2] in LOWER_IS_BETTER else -score
 
     def schedule_over(self, steps: int, width: int | None) -> Schedule:
         if self.schedule == "noam" and width is None:
@@ -78,7 +86,6 @@ class Settings:
 
 def from_spec(train: Any) -> Settings:
     """The settings in a spec's `train` section (`specs.train.Train`). Raises `TrainError` for what is not there yet."""
-    task = _only_task(train.task)
     return Settings(
         batch=_batch(train.batch),
         steps=train.steps,
@@ -87,14 +94,14 @@ def from_spec(train: Any) -> Settings:
         schedule=train.schedule.type,
         warmup=train.schedule.warmup,
         floor=getattr(train.schedule, "floor", 0.0),
-        label_smoothing=task.label_smoothing,
-        output=task.output,
+        output=train.task[0].output,
         clip=train.clip,
         precision=train.precision,
         compile=train.compile,
         seed=train.seed,
         evaluate_every=train.evaluate.every,
         patience=train.evaluate.patience,
+        best=train.evaluate.best,
         checkpoint_every=train.checkpoint.every,
         keep=train.checkpoint.keep,
         freeze=tuple(train.freeze or ()),
@@ -102,17 +109,8 @@ def from_spec(train: Any) -> Settings:
     )
 
 
-def _only_task(task: Any) -> Any:
-    tasks = task if isinstance(task, list | tuple) else [task]
-    if len(tasks) != 1 or tasks[0].type != "causal_lm":
-        named = ", ".join(one.type for one in tasks)
-        raise TrainError(f"train: task: {named} is not there yet; this version trains causal_lm")
-    return tasks[0]
-
-
 def _batch(batch: Any) -> Batch:
-    size = batch.size if batch.tokens is None else max(1, batch.tokens // batch.length)
-    return Batch(size, batch.length, batch.accumulate)
+    return Batch(batch.size, batch.length, batch.accumulate, batch.tokens)
 
 
 def _optimizer(optimizer: Any) -> Optimizer:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from blockgraph.data.texts import Texts
 from blockgraph.running.runs import SPEC
 from blockgraph.training.errors import Stopped, TrainError, disk_full, is_disk_full
 from blockgraph.training.progress import reporter_for
 from blockgraph.training.run_folder import RunFolder, new_folder, old_folder
 from blockgraph.training.session import Draw, Session
 from blockgraph.training.settings import from_spec
-from blockgraph.training.texts import Texts
 
 if TYPE_CHECKING:
     from rich.console import Console

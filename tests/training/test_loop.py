@@ -3,18 +3,20 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from blockgraph.data.batch import Batch as Examples
+from blockgraph.data.feeds import Windows
 from blockgraph.running.manifests import verify
-from blockgraph.training.data import Windows
+from blockgraph.tasks.losses import cross_entropy
 from blockgraph.training.errors import NotFinite, TrainError
-from blockgraph.training.loop import evaluate
-from blockgraph.training.losses import next_token_loss
+from blockgraph.training.loop import evaluate, forward_of
 from blockgraph.training.precision import Precision
 from blockgraph.training.settings import Batch, Optimizer
-from tests.training.tiny import SETTINGS, Tiny, ids, same_weights, trainer, weights
+from tests.training.tiny import SETTINGS, Tiny, ids, lesson, same_weights, trainer, weights, whole
 
 
 def records(folder: Path) -> list[dict[str, float]]:
@@ -25,14 +27,14 @@ def test_it_learns(tmp_path: Path) -> None:
     made = trainer(tmp_path, dataclasses.replace(SETTINGS, steps=150, evaluate_every=50, checkpoint_every=50))
     outcome = made.run()
     losses = [record["val_loss"] for record in records(tmp_path) if record["val_loss"] is not None]
-    assert outcome.best_loss == min(losses) < 1.6 < math.log(11)
+    assert outcome.best == min(losses) < 1.6 < math.log(11)
     assert verify(tmp_path / "checkpoints" / "best") == outcome.best_step
 
 
 def test_evaluation_is_a_plain_loop_over_the_whole_split() -> None:
     torch.manual_seed(2)
     model, split = Tiny(), ids(103, seed=5)
-    found = evaluate(model, model, split, SETTINGS, Precision("fp32", torch.device("cpu")))
+    found = evaluate(model, lesson(), whole(split), Precision("fp32", torch.device("cpu")))["loss"]
     model.eval()
     losses = []
     for start in range(0, 102, 8):  # one window after the other, one target after the other
@@ -48,7 +50,7 @@ def test_evaluation_is_a_plain_loop_over_the_whole_split() -> None:
 def test_evaluation_leaves_mode_and_random_state_alone() -> None:
     model = Tiny().train()
     before = torch.get_rng_state()
-    evaluate(model, model, ids(50), SETTINGS, Precision("fp32", torch.device("cpu")))
+    evaluate(model, lesson(), whole(ids(50)), Precision("fp32", torch.device("cpu")))
     assert model.training and torch.equal(before, torch.get_rng_state())
 
 
@@ -56,14 +58,14 @@ def test_parts_of_a_step_add_up(tmp_path: Path) -> None:
     """Two parts of 3 windows are one of 6: without dropout, the same gradient, loss and norm."""
 
     class Joined(Windows):
-        def batch(self, step: int, part: int) -> tuple[torch.Tensor, torch.Tensor]:
-            parts = [super(Joined, self).batch(step, number) for number in (0, 1)]
-            return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+        def batch(self, step: int, part: int) -> Examples:
+            rows = np.concatenate([self.rows(step, number) for number in (0, 1)])
+            return self.collate({"text": rows}, np.random.default_rng(0), True)
 
     split = dataclasses.replace(SETTINGS, steps=3, clip=0.1)
-    whole = dataclasses.replace(split, batch=Batch(size=3, length=8, accumulate=1))
-    one, other = trainer(tmp_path / "a", split), trainer(tmp_path / "b", whole)
-    other.train = Joined(ids(300), 3, 8, 1, split.seed)
+    joined = dataclasses.replace(split, batch=Batch(size=3, length=8, accumulate=1))
+    one, other = trainer(tmp_path / "a", split), trainer(tmp_path / "b", joined)
+    other.train = Joined(ids(300), 3, 8, 1, split.seed, lesson().collate)
     for made, folder in ((one, "a"), (other, "b")):
         made.model.drop.p = 0.0
         (tmp_path / folder).mkdir(exist_ok=True)
@@ -81,14 +83,15 @@ def test_one_step_by_hand(tmp_path: Path) -> None:
         optimizer=Optimizer("sgd", lr=0.5, weight_decay=0),
         clip=0.05,
         warmup=0,
-        label_smoothing=0.1,
     )
     made = trainer(tmp_path, settings, valid=ids(0))
+    made.lesson = lesson(smoothing=0.1)
     made.model.drop.p = 0.0
     reference = Tiny()
     reference.load_state_dict(made.model.state_dict())
     reference.drop.p = 0.0
-    tokens, targets = made.train.batch(0, 0)
+    batch = made.train.batch(0, 0)
+    tokens, targets = batch.inputs["tokens"], batch.targets["causal_lm"]
     log_p = reference(tokens).log_softmax(-1)
     loss = -(0.9 * log_p.gather(-1, targets[..., None])[..., 0] + 0.1 * log_p.mean(-1)).mean()
     gradients = torch.autograd.grad(loss, list(reference.parameters()))
@@ -125,7 +128,7 @@ def test_what_is_not_finite_stops_before_the_weights(tmp_path: Path, what: str, 
     made = trainer(tmp_path, settings)
     explosive = Explodes(what)
     explosive.inner = made.model
-    made._forward = explosive
+    made._forward = forward_of(explosive, made.lesson)
     with pytest.raises(NotFinite, match=r"at step 5 the .* not touched .*learning rate") as caught:
         made.run()
     assert caught.value.exit_code == 4
@@ -149,14 +152,17 @@ def test_metrics_lines(tmp_path: Path) -> None:
     made.run()
     lines = records(tmp_path)
     assert [line["step"] for line in lines] == [4, 6, 8, 12, 16, 18, 20, 24]
-    assert all(list(line) == ["step", "train_loss", "val_loss", "lr", "tokens_per_s"] for line in lines)
+    assert all(
+        list(line) == ["step", "train_loss", "val_loss", "lr", "tokens_per_s", "grad_norm", "measures"]
+        for line in lines
+    )
     assert [line["step"] for line in lines if line["val_loss"] is not None] == [6, 12, 18, 24]
     assert lines[-1]["lr"] == pytest.approx(1e-2 * made.schedule.factor(23))
 
 
 def test_without_a_validation_text_there_is_no_best(tmp_path: Path) -> None:
     outcome = trainer(tmp_path, valid=ids(1)).run()
-    assert outcome.best_loss is None
+    assert outcome.best is None
     assert not (tmp_path / "checkpoints" / "best").exists()
 
 
@@ -179,4 +185,4 @@ def test_the_loss_is_taken_in_fp32() -> None:
     logits = torch.randn(2, 3, 11, generator=torch.Generator().manual_seed(0))
     targets = torch.arange(6).reshape(2, 3)
     expected = -logits.bfloat16().double().log_softmax(-1).gather(-1, targets[..., None]).mean()
-    assert float(next_token_loss(logits.bfloat16(), targets)) == pytest.approx(float(expected), abs=1e-6)
+    assert float(cross_entropy(logits.bfloat16(), targets)) / 6 == pytest.approx(float(expected), abs=1e-6)

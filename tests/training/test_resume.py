@@ -36,7 +36,7 @@ class SignalAt(Silent):
         super().__init__()
         self.at, self.number = step, number
 
-    def step(self, step: int, loss: float, lr: float) -> None:
+    def step(self, step: int, loss: float, lr: float, tokens: int) -> None:
         if step == self.at:
             os.kill(os.getpid(), self.number)
 
@@ -94,12 +94,11 @@ def test_interrupted_inside_an_evaluation(tmp_path: Path, uninterrupted: Any, fo
     first = made(tmp_path)
     model = first.model
 
-    def forward(tokens: torch.Tensor) -> torch.Tensor:
+    def interrupt(*_: Any) -> None:
         if not model.training and first.progress.step == 12:
             os.kill(os.getpid(), signal.SIGINT)
-        return model(tokens)
 
-    first._forward = forward
+    model.register_forward_pre_hook(interrupt)
     with pytest.raises(Stopped, match="at step 12"):
         first.run()
     second = made(tmp_path, resume=True)
@@ -114,7 +113,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     first = made(tmp_path)
 
     class Impatient(Silent):
-        def step(self, step: int, loss: float, lr: float) -> None:
+        def step(self, step: int, loss: float, lr: float, tokens: int) -> None:
             if step == 7:
                 os.kill(os.getpid(), signal.SIGINT)
                 os.kill(os.getpid(), signal.SIGINT)
@@ -131,9 +130,10 @@ FORGETTING: dict[str, Any] = {
     "optimizer": lambda trainer, loaded: loaded.state.update(optimizer={}),
     "random states": lambda trainer, loaded: loaded.state.update(random=random_state.capture()),
     "step": lambda trainer, loaded: loaded.state["progress"].update(step=loaded.step - 1),
-    "best loss": lambda trainer, loaded: loaded.state["progress"].update(best_loss=Progress().best_loss),
+    "best loss": lambda trainer, loaded: loaded.state["progress"].update(best_score=Progress().best_score),
     "patience": lambda trainer, loaded: loaded.state["progress"].update(worse=0),
     "best step": lambda trainer, loaded: loaded.state["progress"].update(best_step=0),
+    "norms since the last record": lambda trainer, loaded: loaded.state["progress"].update(norm_sum=0.0),
     "losses since the last record": lambda trainer, loaded: loaded.state["progress"].update(loss_sum=0.0),
     "steps since the last record": lambda trainer, loaded: loaded.state["progress"].update(loss_count=0),
 }

@@ -45,9 +45,3 @@ def test_noam_needs_a_width() -> None:
 )
 def test_warmup_is_steps_or_a_share(warmup: float, steps: int, expected: int) -> None:
     assert warmup_steps(warmup, steps) == expected
-
-
-def test_epochs_become_steps() -> None:
-    settings = Settings(Batch(size=4, length=8, accumulate=2), epochs=3)
-    assert settings.total_steps(windows=100) == 38  # 300 windows, 8 a step
-    assert Settings(Batch(4, 8), steps=7).total_steps(100) == 7

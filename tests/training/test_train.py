@@ -11,6 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from blockgraph.data.texts import Texts
 from blockgraph.running.generate import continue_text
 from blockgraph.running.manifests import DamagedCheckpoint, verify
 from blockgraph.running.runs import find_checkpoint, open_run
@@ -20,7 +21,6 @@ from blockgraph.specs.load import load_spec
 from blockgraph.specs.spec import Spec
 from blockgraph.training import loop
 from blockgraph.training.errors import DiskFull, Stopped, TrainError
-from blockgraph.training.texts import Texts
 from blockgraph.training.train import train
 
 SPEC = """\
@@ -152,7 +152,7 @@ def test_resuming_refuses_what_has_changed(folder: Path) -> None:
     ):
         train(spec("tiny.yaml", "train.steps=13"), out="run", resume=True)
     (folder / "corpus.txt").write_text(TEXT + "more")
-    with pytest.raises(TrainError, match=r"the text has changed .*corpus\.txt, [\d,]+ ids then"):
+    with pytest.raises(TrainError, match=r"the data has changed .*corpus\.txt, [\d,]+ ids or rows then"):
         train(spec(), out="run", resume=True)
     (folder / "corpus.txt").write_text(TEXT)
     tokenizer = (folder / "run" / "tokenizer.json").read_text()
@@ -214,12 +214,13 @@ def test_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 BAD: dict[str, tuple[list[str], str]] = {
     "no room for the tokenizer": (["vars.vocab=8"], r"has \d+ ids, the model's input has room for 8: write \d+"),
     "too little text": (["train.batch.length=4000"], "has 1,944 ids, and a window needs 4,001"),
-    "another task": (["train.task=masked_lm"], "masked_lm is not there yet; this version trains causal_lm"),
+    "no mask": (["train.task=masked_lm", "train.tokenizer=bytes", "vars.vocab=256"], "has 257 ids"),
+    "rows": (["train.task=regression"], "regression learns from rows: pairs, a table or images"),
     "no text": (["train.data.train=none.txt"], "none.txt does not exist"),
     "no such output": (["train.task={type: causal_lm, output: scores}"], "no output 'scores'; there is logits"),
     "nothing trained": (['train.freeze=["*"]'], "every weight is frozen"),
     "no start": (["train.start=nowhere"], "start: nowhere does not exist"),
-    "padding": (["inputs.tokens.pad=0"], "pad is 0, and the text uses that id"),
+    "padding": (["inputs.tokens.pad=7"], "the input's pad is 7; .* write one below 1"),
 }
 
 

@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from blockgraph.data.feeds import WholeText, Windows
+from blockgraph.data.ids import Ids
+from blockgraph.tasks.language import CausalLM
+from blockgraph.tasks.lesson import Lesson
 from blockgraph.training.checkpoints import Checkpoints
-from blockgraph.training.data import Ids, Windows
 from blockgraph.training.loop import Trainer
 from blockgraph.training.progress import Silent
 from blockgraph.training.settings import Batch, Optimizer, Settings
@@ -52,17 +55,31 @@ SETTINGS = Settings(
 )
 
 
+def lesson(smoothing: float = 0.0) -> Lesson:
+    return Lesson((CausalLM("causal_lm", "logits", smoothing=smoothing),), stream=True)
+
+
+def windows(settings: Settings, text: Ids | None = None) -> Windows:
+    batch, by_epochs = settings.batch, settings.steps is None
+    text = ids(300) if text is None else text
+    return Windows(text, batch.windows, batch.length, batch.accumulate, settings.seed, lesson().collate, by_epochs)
+
+
+def whole(text: Ids, settings: Settings | None = None) -> WholeText:
+    batch = (settings or SETTINGS).batch
+    return WholeText(text, batch.windows, batch.length, lesson().collate)
+
+
 def trainer(folder: Path, settings: Settings = SETTINGS, *, resume: bool = False, valid: Ids | None = None) -> Trainer:
     torch.manual_seed(0)
     model = Tiny()
-    batch = settings.batch
-    windows = Windows(ids(300), batch.size, batch.length, batch.accumulate, settings.seed, settings.steps is None)
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep)
     checkpoints.recover()
     made = Trainer(
         model,
-        windows,
-        ids(100, seed=1) if valid is None else valid,
+        lesson(),
+        windows(settings),
+        whole(ids(100, seed=1) if valid is None else valid, settings),
         settings,
         checkpoints,
         folder / "metrics.jsonl",

@@ -1,4 +1,4 @@
-from blockgraph.training.demo_data import LONG, demo_text
+from blockgraph.data.demo import LONG, demo_text
 
 
 def test_the_text_that_python_carries() -> None:

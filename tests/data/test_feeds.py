@@ -4,59 +4,68 @@ import numpy as np
 import pytest
 import torch
 
+from blockgraph.data.feeds import WholeText, Windows
+from blockgraph.data.ids import encode_to, map_ids, write_ids
 from blockgraph.running.tokenizers import Bytes
-from blockgraph.training.data import Windows, encode_to, map_ids, whole, write_ids
 from blockgraph.training.errors import TrainError
+from tests.training.tiny import lesson
 
 IDS = np.arange(1000, dtype=np.uint16)
+COLLATE = lesson().collate
 
 
 def test_batches_follow_from_seed_step_and_part() -> None:
-    windows, again = Windows(IDS, 4, 16, 2, seed=7), Windows(IDS, 4, 16, 2, seed=7)
+    windows, again = Windows(IDS, 4, 16, 2, seed=7, collate=COLLATE), Windows(IDS, 4, 16, 2, seed=7, collate=COLLATE)
     for step, part in [(5, 1), (0, 0), (5, 0)]:  # in any order
-        assert torch.equal(windows.batch(step, part)[0], again.batch(step, part)[0])
-    first = windows.batch(0, 0)[0]
-    others = [windows.batch(0, 1)[0], windows.batch(1, 0)[0], Windows(IDS, 4, 16, 2, seed=8).batch(0, 0)[0]]
-    assert not any(torch.equal(first, other) for other in others)
+        assert np.array_equal(windows.rows(step, part), again.rows(step, part))
+    first = windows.rows(0, 0)
+    others = [windows.rows(0, 1), windows.rows(1, 0), Windows(IDS, 4, 16, 2, seed=8, collate=COLLATE).rows(0, 0)]
+    assert not any(np.array_equal(first, other) for other in others)
 
 
 def test_targets_are_one_further_on() -> None:
-    tokens, targets = Windows(IDS, 4, 16, 1, seed=0).batch(3, 0)
+    batch = Windows(IDS, 4, 16, 1, seed=0, collate=COLLATE).batch(3, 0)
+    tokens, targets = batch.inputs["tokens"], batch.targets["causal_lm"]
     assert tokens.dtype == torch.int64 and tokens.shape == targets.shape == (4, 16)
     assert torch.equal(targets, tokens + 1)
 
 
 def test_random_windows_reach_both_ends() -> None:
-    windows = Windows(IDS[:20], 64, 16, 1, seed=0)
-    starts = {int(row[0]) for step in range(8) for row in windows.batch(step, 0)[0]}
+    windows = Windows(IDS[:20], 64, 16, 1, seed=0, collate=COLLATE)
+    starts = {int(row[0]) for step in range(8) for row in windows.rows(step, 0)}
     assert starts == {0, 1, 2, 3}
 
 
 def test_an_epoch_sees_each_window_once() -> None:
-    windows = Windows(IDS[:101], size=5, length=10, accumulate=2, seed=3, epochs=True)
+    windows = Windows(IDS[:101], size=5, length=10, accumulate=2, seed=3, collate=COLLATE, epochs=True)
     assert windows.count == 10
-    epochs = [[int(row[0]) for part in (0, 1) for row in windows.batch(step, part)[0]] for step in range(2)]
+    epochs = [[int(row[0]) for part in (0, 1) for row in windows.rows(step, part)] for step in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(0, 100, 10))
     assert epochs[0] != epochs[1]
 
 
+def test_epochs_become_steps() -> None:
+    windows = Windows(IDS[:801], size=4, length=8, accumulate=2, seed=0, collate=COLLATE, epochs=True)
+    assert windows.count == 100 and windows.steps(3) == 38  # 300 windows, 8 a step
+
+
 def test_an_epoch_may_end_inside_a_batch() -> None:
-    windows = Windows(IDS[:71], size=4, length=10, accumulate=1, seed=3, epochs=True)
-    starts = [int(row[0]) for step in range(7) for row in windows.batch(step, 0)[0]]
+    windows = Windows(IDS[:71], size=4, length=10, accumulate=1, seed=3, collate=COLLATE, epochs=True)
+    starts = [int(row[0]) for step in range(7) for row in windows.rows(step, 0)]
     assert sorted(starts) == sorted(list(range(0, 70, 10)) * 4)
 
 
 @pytest.mark.parametrize("count", [2, 9, 10, 11, 30, 31, 37])
 def test_the_whole_split_is_seen_once(count: int) -> None:
-    batches = list(whole(IDS[:count], size=2, length=10))
-    targets = torch.cat([targets.flatten() for _, targets in batches])
+    batches = list(WholeText(IDS[:count], 2, 10, COLLATE).batches())
+    targets = torch.cat([batch.targets["causal_lm"].flatten() for batch in batches])
     assert targets.tolist() == list(range(1, count))
-    assert all(torch.equal(tokens + 1, targets) for tokens, targets in batches)
+    assert all(torch.equal(batch.inputs["tokens"] + 1, batch.targets["causal_lm"]) for batch in batches)
 
 
 def test_too_short_a_text_says_how_short() -> None:
     with pytest.raises(TrainError, match=r"has 16 ids, and a window needs 17"):
-        Windows(IDS[:16], 4, 16, 1, seed=0)
+        Windows(IDS[:16], 4, 16, 1, seed=0, collate=COLLATE)
 
 
 @pytest.mark.parametrize(("vocabulary", "width"), [(256, 2), (65536, 2), (65537, 4)])

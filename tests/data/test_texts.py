@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from blockgraph.data.texts import Texts, read_text, texts_of
 from blockgraph.training.errors import TrainError
-from blockgraph.training.texts import Texts, read_text, texts_of
 
 
-def section(train: Any = ("corpus/*.txt",), valid: Any = 0.25, kind: str = "text") -> SimpleNamespace:
-    return SimpleNamespace(type=kind, train=train, valid=valid)
+def section(train: Any = ("corpus/*.txt",), valid: Any = 0.25, kind: str = "text", test: Any = None) -> SimpleNamespace:
+    return SimpleNamespace(type=kind, train=train, valid=valid, test=test)
 
 
 @pytest.fixture
@@ -27,6 +27,9 @@ def test_globs_are_read_in_order_of_name_and_split_at_the_tail(folder: Path) -> 
     assert texts_of(section(["corpus/b.txt", "corpus/*.txt"], 0), folder, None).train == "bbbb\naaaa\n"
     assert texts_of(section(["corpus/a.txt"], ["corpus/c.md"]), folder, None) == Texts("aaaa\n", "cccc", "a.txt")
     assert texts_of(section("corpus/a.txt", None), folder, None).valid == ""
+    cut = texts_of(section("corpus/*.txt", 0.2, test=0.1), folder, None)
+    assert (cut.train, cut.valid, cut.test) == ("aaaa\nb", "bb", "b")
+    assert texts_of(section("corpus/a.txt", 0, test=["corpus/b.txt"]), folder, None).test == "bbbb"
 
 
 def test_data_replaces_the_paths(folder: Path, tmp_path: Path) -> None:
@@ -52,7 +55,7 @@ def test_data_replaces_the_paths(folder: Path, tmp_path: Path) -> None:
         (section("/etc/hostname"), "outside the spec's folder"),
         (section("../*.txt"), "outside the spec's folder"),
         (section("corpus/a.txt", ["corpus/none.txt"]), "valid: corpus/none.txt does not exist"),
-        (section(kind="pairs"), "type pairs is not there yet"),
+        (section("corpus/*.txt", 0.5, test=0.5), "together below 1"),
     ],
 )
 def test_what_cannot_be_read(folder: Path, data: Any, message: str) -> None:

@@ -1,0 +1,41 @@
+"""One long sequence of ids in a memory-mapped file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from blockgraph.running.tokenizers import Tokenizer
+
+Ids = NDArray[np.integer[Any]]
+READ_AHEAD = 1 << 22  # ids converted at once when a file is written
+
+
+def write_ids(path: Path, ids: Ids, vocabulary: int) -> None:
+    """`ids` as a flat little-endian file: two bytes each where `vocabulary` allows, else four."""
+    dtype = _dtype(vocabulary)
+    with path.open("wb") as file:
+        for start in range(0, len(ids), READ_AHEAD):
+            file.write(ids[start : start + READ_AHEAD].astype(dtype).tobytes())
+
+
+def map_ids(path: Path, vocabulary: int) -> Ids:
+    """The file's ids [N], read from the disk as they are used."""
+    dtype = _dtype(vocabulary)
+    if path.stat().st_size == 0:  # nothing cannot be mapped
+        return np.zeros(0, dtype)
+    return np.memmap(path, dtype=dtype, mode="r")
+
+
+def _dtype(vocabulary: int) -> np.dtype[Any]:
+    return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
+
+
+def encode_to(path: Path, text: str, tokenizer: Tokenizer) -> Ids:
+    """Encodes `text` into the file at `path`, and maps it."""
+    write_ids(path, tokenizer.encode(text), tokenizer.size)
+    return map_ids(path, tokenizer.size)

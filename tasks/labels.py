@@ -1,0 +1,157 @@
+"""Tasks with classes or numbers as targets. Legend: B rows, T positions, C classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+
+from blockgraph.data.batch import Batch
+from blockgraph.data.examples import Column
+from blockgraph.data.records import RowError
+from blockgraph.tasks.losses import cross_entropy, hits
+from blockgraph.tasks.padding import padded
+from blockgraph.tasks.task import IGNORED, Columns, Task, Tools
+
+if TYPE_CHECKING:
+    from blockgraph.data.examples import Array
+
+
+@dataclass
+class Classification(Task):
+    """A class for each row: cross-entropy of [B, C]."""
+
+    kind: ClassVar[str] = "classification"
+    has_labels: ClassVar[bool] = True
+    field: str = "label"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field,)
+
+    def label_values(self, values: Mapping[str, Any]) -> list[str]:
+        value = values.get(self.field)
+        return [] if value is None or value == "" else [str(value)]
+
+    def columns(self, tools: Tools) -> list[Column]:
+        numbers = {name: number for number, name in enumerate(tools.labels[self.name])}
+
+        def encode(values: Mapping[str, Any]) -> Array:
+            found = self.label_values(values)
+            if not found:
+                raise RowError(f"there is no {self.field}")
+            if found[0] not in numbers:
+                raise RowError(f"the {self.field} {found[0]!r} is not among those of the training rows")
+            return np.array(numbers[found[0]])
+
+        return [Column(self.name, encode, "<i4", ())]
+
+    def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
+        batch.targets[self.name] = torch.tensor([int(row) for row in rows[self.name]])
+        batch.counts[self.name] = len(rows[self.name])
+
+    def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(output, targets, self.smoothing)
+
+    def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
+        return {"accuracy": hits(output, targets)}
+
+
+@dataclass
+class Regression(Task):
+    """A number for each row: the squared error of [B] or [B, 1]."""
+
+    kind: ClassVar[str] = "regression"
+    field: str = "label"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field,)
+
+    def columns(self, tools: Tools) -> list[Column]:
+        def encode(values: Mapping[str, Any]) -> Array:
+            try:
+                found = float(values[self.field])
+            except (KeyError, TypeError, ValueError):
+                raise RowError(f"{self.field} is no number") from None
+            if not np.isfinite(found):
+                raise RowError(f"{self.field} is {found}")
+            return np.array(found)
+
+        return [Column(self.name, encode, "<f4", ())]
+
+    def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
+        batch.targets[self.name] = torch.tensor([float(row) for row in rows[self.name]])
+        batch.counts[self.name] = len(rows[self.name])
+
+    def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return (output.float().reshape(targets.shape) - targets).square().sum()
+
+    def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
+        error = (output.float().reshape(targets.shape) - targets).abs()
+        return {"absolute_error": (float(error.sum()), len(targets))}
+
+
+@dataclass
+class TokenClassification(Task):
+    """A class for each position: cross-entropy of [B, T, C]. The row's labels are a list, or texts with spaces between;
+    each belongs to one word of the text (`words` are split at spaces), and its first token learns it."""
+
+    kind: ClassVar[str] = "classification"
+    has_labels: ClassVar[bool] = True
+    field: str = "label"
+    words: str = "text"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field, self.words)
+
+    def label_values(self, values: Mapping[str, Any]) -> list[str]:
+        value = values.get(self.field)
+        return [] if value is None else list(map(str, value if isinstance(value, list) else str(value).split()))
+
+    def columns(self, tools: Tools) -> list[Column]:
+        numbers = {name: number for number, name in enumerate(tools.labels[self.name])}
+
+        def encode(values: Mapping[str, Any]) -> Array:
+            labels, words = self.label_values(values), str(values.get(self.words, "")).split()
+            if len(labels) != len(words):
+                raise RowError(f"{len(labels)} labels in {self.field}, and {len(words)} words in {self.words}")
+            unknown = [label for label in labels if label not in numbers]
+            if unknown:
+                raise RowError(f"the {self.field} {unknown[0]!r} is not among those of the training rows")
+            return self._aligned([numbers[label] for label in labels], words, tools)
+
+        return [Column(self.name, encode)]
+
+    @staticmethod
+    def _aligned(labels: list[int], words: list[str], tools: Tools) -> Array:
+        """A label where a word's first token stands, `IGNORED` elsewhere; framed as the input is."""
+        found: list[int] = [] if tools.specials.start is None else [IGNORED]
+        text = ""
+        done = 0
+        for label, word in zip(labels, words, strict=True):
+            text = f"{text} {word}" if text else word
+            size = len(tools.encode(text))
+            found += [label, *[IGNORED] * (size - done - 1)] if size > done else []
+            done = size
+        return np.array(found[: tools.length], dtype=np.int64)
+
+    def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
+        positions = max(tensor.shape[1] for tensor in batch.inputs.values() if tensor.dim() == 2)
+        targets, _ = padded(rows[self.name], IGNORED)
+        missing = positions - targets.shape[1]
+        targets = (
+            torch.nn.functional.pad(targets, (0, missing), value=IGNORED) if missing > 0 else targets[:, :positions]
+        )
+        batch.targets[self.name] = targets
+        batch.counts[self.name] = int((targets != IGNORED).sum())
+
+    def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(output, targets, self.smoothing)
+
+    def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
+        return {"accuracy": hits(output, targets)}

@@ -1,0 +1,80 @@
+"""What a task is: the columns that it wants of the data, what it adds to a batch, and its loss at one output."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from blockgraph.data.batch import Batch
+from blockgraph.data.specials import Specials
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from blockgraph.data.examples import Array, Column
+    from blockgraph.running.tokenizers import Tokenizer
+
+Columns = Mapping[str, "Sequence[Array]"]
+IGNORED = -100  # a target that no loss counts
+
+
+@dataclass
+class Tools:
+    """What texts and labels become numbers with. `length` is where a sequence is cut; `labels` are the names of the
+    classes by task, in the order of their numbers."""
+
+    length: int
+    tokenizer: Tokenizer | None = None
+    specials: Specials = field(default_factory=Specials)
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def encode(self, text: str) -> Array:
+        assert self.tokenizer is not None
+        return self.tokenizer.encode(text)
+
+
+@dataclass
+class Task(ABC):
+    """One thing that is learned, at the model's output `output`. `name` tells it from the others of a training."""
+
+    kind: ClassVar[str]
+    has_labels: ClassVar[bool] = False  # whether its classes have names in the data
+    looks_ahead: ClassVar[bool] = False  # whether a model that sees later positions sees what it is to predict
+    name: str
+    output: str
+    weight: float = 1.0
+    smoothing: float = 0.0
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field of a row that the task itself reads."""
+        return self.text_fields
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """The fields of a row that the task itself encodes as texts."""
+        return ()
+
+    def columns(self, tools: Tools) -> list[Column]:
+        """The columns that the task itself needs, beside the inputs'."""
+        return []
+
+    def label_values(self, values: Mapping[str, Any]) -> list[str]:
+        """The names of classes in a row, for tasks that have classes; they are collected before rows are encoded."""
+        return []
+
+    @abstractmethod
+    def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
+        """Adds the task's targets, their count, and the inputs that it makes itself."""
+
+    @abstractmethod
+    def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The sum over all targets, a scalar in fp32; the gradient flows to `output`."""
+
+    def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
+        """Beside the loss, what a judged batch adds to each measure: (sum, count)."""
+        return {}

@@ -1,0 +1,162 @@
+"""Every task from a YAML file and its data to a run folder: it learns, and going on from a break is exact."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blockgraph.running.runs import open_run
+from blockgraph.running.weights import read_weights
+from blockgraph.specs.diagnostics import Diagnostics
+from blockgraph.specs.load import load_text
+from blockgraph.specs.spec import Spec
+from blockgraph.training import loop
+from blockgraph.training.errors import Stopped, TrainError
+from blockgraph.training.train import train
+
+LAYERS = """\
+blockgraph: 1
+name: tiny
+vars: {width: 16, vocab: 40}
+blocks:
+  Layer:
+    nodes:
+      attn: {type: attention, heads: 2, dropout: 0.1}
+      norm: {type: add_norm, in: [x, attn]}
+  DecoderLayer:
+    inputs: [x, memory]
+    nodes:
+      self:  {type: attention, heads: 2, causal: true}
+      norm1: {type: add_norm, in: [x, self]}
+      cross: {type: attention, heads: 2, in: {key: memory}}
+      norm2: {type: add_norm, in: [norm1, cross]}
+"""
+ENCODER = """\
+inputs: {tokens: {tokens: =vocab, axis: T}, segments: {tokens: 2, axis: T, default: 0}}
+nodes:
+  embed: {type: embedding, in: tokens, width: =width}
+  kinds: {type: embedding, in: segments, width: =width}
+  sum: {type: add, in: [embed, kinds]}
+  encoder: {type: Layer, repeat: 2}
+"""
+TRANSLATOR = """\
+inputs: {source: {tokens: =vocab, axis: S}, target: {tokens: =vocab, axis: T}}
+nodes:
+  embed: {type: embedding, in: source, width: =width}
+  encoder: {type: Layer, repeat: 1}
+  target_embed: {share: embed, in: target}
+  decoder: {type: DecoderLayer, repeat: 1, in: {memory: encoder}}
+  logits: {type: linear, width: =vocab}
+"""
+POOLED = "  pooled: {type: pool, take: mean}\n"
+STEPS = "  steps: 60\n  optimizer: {lr: 2e-2}\n  evaluate: {every: 20}\n  checkpoint: {every: 25}\n"
+TASKS = {
+    "copy": TRANSLATOR + "train:\n  task: {type: seq2seq, label_smoothing: 0.1}\n  data: {type: copy, longest: 4, symbols: abc}\n"
+    "  tokenizer: characters\n  batch: {tokens: 160, length: 16, accumulate: 2}\n",
+    "pairs": TRANSLATOR + "train:\n  task: seq2seq\n  data: {type: pairs, train: [a.txt, b.txt], valid: 0.2, test: 0.1}\n"
+    "  tokenizer: characters\n  batch: {size: 8, length: 16}\n",
+    "masked": ENCODER + "  logits: {type: linear, width: =vocab}\n"
+    "train:\n  task: {type: masked_lm, rate: 0.3}\n  data: {type: text, train: a.txt}\n  tokenizer: characters\n"
+    "  batch: {size: 8, length: 16}\n",
+    "classes": ENCODER + POOLED + "  logits: {type: linear, width: 2}\n"
+    "train:\n  task: classification\n  data: {type: table, train: t.csv, columns: {tokens: text}, label: label}\n"
+    "  tokenizer: wordpiece\n  batch: {size: 8, length: 16}\n",
+    "pair of texts": ENCODER + POOLED + "  logits: {type: linear, width: 2}\n"
+    "train:\n  task: classification\n  data: {type: table, train: t.csv, columns: {tokens: [text, other]}, label: label}\n"
+    "  tokenizer: characters\n  batch: {size: 8, length: 32}\n",
+    "words": ENCODER + "  logits: {type: linear, width: 3}\n"
+    "train:\n  task: classification\n  data: {type: table, train: t.csv, columns: {tokens: text}, label: tags}\n"
+    "  tokenizer: characters\n  batch: {size: 8, length: 32}\n",
+    "numbers": ENCODER + POOLED + "  out: {type: linear, width: 1}\n"
+    "train:\n  task: regression\n  data: {type: table, train: t.csv, columns: {tokens: text}, label: size}\n"
+    "  tokenizer: bytes\n  batch: {size: 8, length: 16}\n",
+    "two tasks": ENCODER + POOLED + "  logits: {type: linear, width: 2}\n  out: {type: linear, in: pooled, width: 1}\n"
+    "outputs: {kind: logits, size: out}\n"
+    "train:\n  task: [{type: classification, output: kind}, {type: regression, output: size, label: size, weight: 0.1}]\n"
+    "  data: {type: table, train: t.csv, columns: {tokens: text}, label: label}\n  tokenizer: characters\n"
+    "  batch: {size: 8, length: 16}\n",
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    draw = random.Random(3)
+    lines = ["".join(draw.choice("abc ") for _ in range(draw.randint(2, 9))).strip() or "a" for _ in range(200)]
+    (tmp_path / "a.txt").write_text("\n".join(lines), "utf-8")
+    (tmp_path / "b.txt").write_text("\n".join(line.upper() for line in lines), "utf-8")
+    rows = ["text,other,label,tags,size"]
+    for line in lines:
+        tags = " ".join(word[0] for word in line.split())
+        rows.append(f"{line},cab,{'yes' if line[0] == 'a' else 'no'},{tags},{len(line)}")
+    (tmp_path / "t.csv").write_text("\n".join([*rows, "a,b,,a,1"]), "utf-8")
+    return tmp_path
+
+
+def spec(name: str, *sets: str) -> Spec:
+    diagnostics = Diagnostics()
+    text = LAYERS + TASKS[name] + STEPS
+    found = load_text(text.replace("vocab: 40", "vocab: 300") if "bytes" in text else text, diagnostics, sets=sets)
+    diagnostics.raise_errors()
+    assert found is not None
+    return found
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "tokens_per_s"} for line in lines]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_is_learned_and_resumed_exactly(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vocabulary = ["vars.vocab=60"] if name in ("pairs", "classes") else []
+    whole = train(spec(name, *vocabulary), out="whole")
+    losses = [record["val_loss"] for record in records(whole) if record["val_loss"] is not None]
+    assert min(losses[1:]) < losses[0]
+    plain = loop.Trainer._step
+
+    def stopping(self: loop.Trainer) -> None:
+        plain(self)
+        if self.progress.step == 33:
+            self._stop.requested = "SIGINT"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Trainer, "_step", stopping)
+        with pytest.raises(Stopped):
+            train(spec(name, *vocabulary), out="parts")
+    parts = train(spec(name, *vocabulary), out="parts", resume=True)
+    assert records(parts) == records(whole)
+    for path in ("best", "step-60"):
+        one, other = (read_weights(run / "checkpoints" / path / "model.safetensors") for run in (whole, parts))
+        assert all(one[key].equal(other[key]) for key in one)
+
+
+def test_measures_stand_in_the_metrics_and_choose_the_best(folder: Path) -> None:
+    run = train(spec("classes", "train.evaluate.best=accuracy", "vars.vocab=60"), out="run")
+    judged = [record for record in records(run) if record["val_loss"] is not None]
+    best = max(judged, key=lambda record: record["measures"]["accuracy"])
+    assert open_run(run).step == best["step"]
+    facts = json.loads((run / "data" / "data.json").read_text())
+    assert facts["labels"] == {"classification": ["no", "yes"]}
+    assert facts["bad"] == {"count": 1, "first": ["t.csv:202: there is no label"]}
+
+
+BAD = {
+    "columns": ("classes", ["train.data.columns={words: text}"], "there is no input 'words'; there is tokens, segments"),
+    "column": ("classes", ["train.data.columns={tokens: texts}"], "there is no column 'texts'"),
+    "room": ("classes", ["nodes.logits.width=1"], "has 2 classes for classification, .* room for 1: write 2"),
+    "files": ("pairs", ["train.data.train=[a.txt, none.txt]"], "none.txt does not exist"),
+    "measure": ("classes", ["train.evaluate.best=f2"], "no measure 'f2'; there is loss, accuracy"),
+    "kind": ("copy", ["train.task=classification"], r"copy:1: 0 labels in label, and 1 words in source"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_does_not_fit_says_why(what: str, folder: Path) -> None:
+    name, sets, message = BAD[what]
+    with pytest.raises(TrainError, match=message):
+        train(spec(name, *sets, "vars.vocab=60"), out="run")
