@@ -1,6 +1,6 @@
 """Where every head looked: the weights of attention in one forward pass, whatever kernel computed it.
 
-The fused kernels keep no weights, so what they are called with is caught on the way and computed once more, written out.
+The fused kernels keep no weights, so what they are called with is caught on the way and computed again, written out.
 Axes: H heads, Q query positions, K key positions.
 """
 
@@ -32,9 +32,9 @@ class AttentionMap:
     """One attention of one row of a batch. `weights` float32 [H, Q, K] on the CPU; `sink` [H, Q] is what a head's sink
     took, where it has one. With it each row sums to 1; a query that sees no key has zeros.
 
-    `node` is the path of the call; calls that differ in the numbers of their copies only are the layers of one `stack`,
-    and this is its layer number `layer`. `heads` are the numbers of the heads that are here. `cross`: keys are of another
-    edge than queries. `axes` are the symbols of both axes.
+    `node` is the path of the call. Calls that differ in the numbers of their copies only are the layers of one `stack`;
+    this is number `layer` of them. `heads` are the numbers of the heads that are here. `cross`: the keys are of another
+    edge than the queries. `axes` are the symbols of both axes.
     """
 
     node: str
@@ -138,7 +138,7 @@ class _Weights(Watch):
         self.caught = []
 
     def _whole(self, given: Mapping[str, Any]) -> Tensor:
-        """What was caught: the rows of global positions come from an attention of their own (`LocalGlobalAttention`)."""
+        """What was caught: the rows of global positions have an attention of their own (`LocalGlobalAttention`)."""
         if len(self.caught) == 1:
             return self.caught[0]
         local, everywhere = self.caught

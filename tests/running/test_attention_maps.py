@@ -229,7 +229,7 @@ def test_layers_and_heads_are_chosen_from_either_end() -> None:
     maps = maps_of(TWO, Asked("abc", "de"))
     assert [each.node for each in chosen(maps, (0,), ())] == ["encoder.0", "self", "cross", "again.0"]
     assert [each.node for each in chosen(maps, (2,), ())] == ["encoder.2", "again.2"]
-    [only] = [each for each in chosen(maps, (-1,), (3,))]
+    [only] = chosen(maps, (-1,), (3,))
     assert only.node == "cross" and only.heads == (3,) and torch.equal(only.weights[0], maps[4].weights[3])
     for layers, heads in (((3,), ()), ((), (4,))):
         with pytest.raises(AttentionError, match=r"there are (layers 0 to 2|heads 0 to 3)"):
