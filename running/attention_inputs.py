@@ -119,9 +119,7 @@ def _written(model: Model, tokenizer: Tokenizer, frame: Frame, fed: Fed, name: s
 
 def _name(model: Model, tokenizer: Tokenizer, frame: Frame, ids: dict[str, list[int]], seen: Seen) -> None:
     for number, (name, tokens) in enumerate(ids.items()):
-        symbol = str(model.definition.root.inputs[name].value.shape[1])
-        found = pieces_of(tokenizer, tokens)
-        starts = number == 1 and tokens[0] in (model.definition.root.inputs[name].start, frame.start)
-        if starts and tokens[0] not in tokenizer.specials.values():
-            found[0] = Piece("<start>")
-        seen.pieces[symbol] = found
+        given, known = model.definition.root.inputs[name], tokenizer.specials.values()
+        nameless = number == 1 and tokens[0] not in known and tokens[0] in (given.start, frame.start)
+        begin, rest = ([Piece("<start>")], tokens[1:]) if nameless else ([], tokens)
+        seen.pieces[str(given.value.shape[1])] = [*begin, *pieces_of(tokenizer, rest)]
