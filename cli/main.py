@@ -24,6 +24,7 @@ COMMANDS = {
     "import": ("import_", "Read a published checkpoint: its spec and its weights."),
     "trace": ("trace", "Run a text through the model: every node's numbers, and the masks."),
     "attention": ("attention", "Show where every head of a trained model looks."),
+    "schedule": ("schedule", "Plot the learning rate over the steps, before anything runs."),
     "train": ("train", "Train as the spec's `train:` section says."),
     "generate": ("generate", "Sample text from a trained run."),
     "presets": ("presets", "List the shipped specs."),
