@@ -39,7 +39,8 @@ def write_picture(maps: Sequence[Heads], title: str, kind: str = "png") -> tuple
     _Painter(figure, layout, {"family": fonts}, lacking).paint(title)
     data = io.BytesIO()
     nothing: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    figure.savefig(data, format=kind, dpi=120, metadata=nothing[kind])
+    more: dict[str, Any] = {"pil_kwargs": {"optimize": True}} if kind == "png" else {}
+    figure.savefig(data, format=kind, dpi=120, metadata=nothing[kind], **more)
     return data.getvalue(), [*_said(lacking), *layout.notes]
 
 
