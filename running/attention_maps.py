@@ -139,10 +139,10 @@ class _Weights(Watch):
 
     def _whole(self, given: Mapping[str, Any]) -> Tensor:
         """What was caught: the rows of global positions have an attention of their own (`LocalGlobalAttention`)."""
-        if len(self.caught) == 1:
-            return self.caught[0]
-        local, everywhere = self.caught
-        return torch.where(given["global_tokens"][:, None, :, None], everywhere, local)
+        if len(self.caught) == 2 and given.get("global_tokens") is not None:
+            local, everywhere = self.caught
+            return torch.where(given["global_tokens"][:, None, :, None], everywhere, local)
+        return self.caught[-1]
 
 
 def _attention(visit: Visit) -> Leaf | None:
@@ -169,7 +169,7 @@ class _Kernels(TorchFunctionMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if self.watch.attends:
-            if func is F.scaled_dot_product_attention:
+            if func is F.scaled_dot_product_attention and args[0].dim() == 4:
                 self.watch.caught.append(kernel_weights(*args, **kwargs))
             elif func is torch.softmax and args[0].dim() == 4:
                 hidden = args[0] <= torch.finfo(args[0].dtype).min

@@ -174,7 +174,10 @@ const attention = (() => {
     pen.fillStyle = paints.line;
     pen.fillRect(0, height - 1, step * found.length, 1);
     pen.fillStyle = paints.heat;
-    found.forEach((share, n) => pen.fillRect(step * n, height * (1 - share), Math.max(1, step - 1), height * share));
+    found.forEach((share, n) => {
+      const high = height * Math.sqrt(share); // as colours do: small weights can be seen
+      pen.fillRect(step * n, height - high, Math.max(1, step - 1), high);
+    });
   }
 
   function heat(m) {
