@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blockgraph.viz.attention_page import Heads, Word
+from blockgraph.viz.attention_page import Heads
 from blockgraph.viz.fonts import language, package
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def write_picture(maps: Sequence[Heads], title: str, kind: str = "png") -> tuple
     _Painter(figure, layout, {"family": fonts}, lacking).paint(title)
     data = io.BytesIO()
     nothing: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    more: dict[str, Any] = {"pil_kwargs": {"optimize": True}} if kind == "png" else {}
-    figure.savefig(data, format=kind, dpi=120, metadata=nothing[kind], **more)
+    figure.savefig(data, format=kind, dpi=120, metadata=nothing[kind])
     return data.getvalue(), [*_said(lacking), *layout.notes]
 
 
@@ -137,66 +136,71 @@ def _length(word: str) -> float:
 
 
 class _Painter:
+    """Paints on one pair of axes whose units are inches from the upper left corner: one for each map would be slow."""
+
     def __init__(self, figure: Any, layout: _Layout, font: dict[str, Any], lacking: set[str]) -> None:
         from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-        self.figure, self.layout, self.font, self.lacking = figure, layout, font, lacking
+        self.figure, self.layout, self.lacking = figure, layout, lacking
+        self.font: dict[str, Any] = {"parse_math": False, **font}
         self.colours = LinearSegmentedColormap.from_list("attention", ["#ffffff", "#9ecae1", "#2171b5", "#08306b"])
         self.norm = PowerNorm(0.5, 0.0, 1.0)
+        self.page: Axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        self.page.set_axis_off()
 
     def paint(self, title: str) -> None:
         self._text(PAD, PAD + 0.12, title, 10, weight="bold")
         before = None
         for line in self.layout.lines:
             for column, head in enumerate(line.one.heads):
-                x = self.layout.left + column * (line.wide + GAP)
-                axes = self.figure.add_axes(self._box(x, line.top, line.wide, line.high))
-                self._map(axes, line, column)
+                left = self.layout.left + column * (line.wide + GAP)
+                self._map(line, column, left)
                 if line.one.stack != before:
-                    axes.set_title(f"head {head}", fontsize=7, pad=3)
-            self._text(PAD, line.top + line.high / 2, line.one.node, 7, rotation=90, va="center", weight="bold")
+                    self._text(left + line.wide / 2, line.top - 0.05, f"head {head}", 7, va="bottom", ha="center")
+            middle = line.top + line.high / 2
+            self._text(PAD, middle, line.one.node, 7, rotation=90, ha="center", weight="bold")
             before = line.one.stack
+        self.page.set(xlim=(0, self.layout.width), ylim=(self.layout.height, 0), aspect="auto")
         self._scale()
 
-    def _map(self, axes: Axes, line: _Line, column: int) -> None:
-        one = line.one
-        axes.imshow(one.weights[column], cmap=self.colours, norm=self.norm, aspect="auto", interpolation="nearest")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set(color="#b5bac2", linewidth=0.6)
-        if not self.layout.words:
-            return
-        style = {"fontsize": 7, "parse_math": False, **self.font}
-        if column == 0:
-            axes.set_yticks(range(len(one.queries)), self._words(one.queries), **style)
-        if line.named:
-            axes.set_xticks(range(len(one.keys)), self._words(one.keys), rotation=90, **style)
-        axes.tick_params(length=0, pad=2)
+    def _map(self, line: _Line, column: int, left: float) -> None:
+        from matplotlib.patches import Rectangle
 
-    def _words(self, words: Sequence[Word]) -> list[str]:
-        return [self._clean(word) for word, _ in words]
-
-    def _clean(self, text: str) -> str:
-        return "".join(BOX if c in self.lacking else c for c in text)
+        one, right, bottom = line.one, left + line.wide, line.top + line.high
+        place = (left, right, bottom, line.top)
+        weights = one.weights[column]
+        self.page.imshow(weights, cmap=self.colours, norm=self.norm, extent=place, interpolation="nearest")
+        frame = Rectangle((left, line.top), line.wide, line.high, fill=False, edgecolor="#b5bac2", linewidth=0.6)
+        self.page.add_patch(frame)
+        if self.layout.words and column == 0:
+            for n, (word, _) in enumerate(one.queries):
+                self._text(
+                    left - 0.03,
+                    line.top + (n + 0.5) * line.high / len(one.queries),
+                    word,
+                    7,
+                    ha="right",
+                    va="center_baseline",
+                )
+        if self.layout.words and line.named:
+            for n, (word, _) in enumerate(one.keys):
+                x = left + (n + 0.5) * line.wide / len(one.keys)
+                self._text(x, bottom + 0.03, word, 7, rotation=90, ha="center", va="top")
 
     def _text(self, x: float, y: float, text: str, size: float, **more: Any) -> None:
-        place = (x / self.layout.width, 1 - y / self.layout.height)
-        more = {"va": "center", "parse_math": False, **self.font, **more}
-        self.figure.text(*place, self._clean(text), fontsize=size, **more)
+        shown = "".join(BOX if c in self.lacking else c for c in text)
+        self.page.text(x, y, shown, fontsize=size, **{"va": "center", **self.font, **more})
 
     def _scale(self) -> None:
         """What the colours mean: the square root spreads small weights."""
         from matplotlib.cm import ScalarMappable
 
-        first = self.layout.lines[0]
-        high = min(1.6, max(0.8, self.layout.height - first.top - 0.3))
-        axes = self.figure.add_axes(self._box(self.layout.width - 0.6, first.top, 0.1, high))
-        bar = self.figure.colorbar(ScalarMappable(self.norm, self.colours), cax=axes, ticks=TICKS)
+        first, width, height = self.layout.lines[0], self.layout.width, self.layout.height
+        high = min(1.6, max(0.8, height - first.top - 0.3))
+        place = ((width - 0.6) / width, 1 - (first.top + high) / height, 0.1 / width, high / height)
+        bar = self.figure.colorbar(
+            ScalarMappable(self.norm, self.colours), cax=self.figure.add_axes(place), ticks=TICKS
+        )
         bar.ax.set_yticklabels([f"{tick:.0%}" for tick in TICKS], fontsize=6)
         bar.outline.set_linewidth(0.5)
         bar.ax.tick_params(length=2, pad=2)
-
-    def _box(self, x: float, y: float, wide: float, high: float) -> tuple[float, float, float, float]:
-        width, height = self.layout.width, self.layout.height
-        return x / width, 1 - (y + high) / height, wide / width, high / height
