@@ -22,9 +22,10 @@ def cpu_seconds(function: Callable[[], object]) -> float:
     return (time.process_time_ns() - start) / 1e9
 
 
-def compare(ours: Callable[[], object], other: Callable[[], object], rounds: int = 101) -> float:
-    """The median over rounds of other's time / our time; above 1 we are faster. The order alternates within rounds."""
-    for function in (ours, other) * 3:
+def compare(ours: Callable[[], object], other: Callable[[], object], rounds: int = 101, warm: int = 3) -> float:
+    """The median over rounds of other's time / our time; above 1 we are faster. The order alternates within rounds;
+    each ran `warm` times before."""
+    for function in (ours, other) * warm:
         function()
     ratios: list[float] = []
     times: tuple[list[float], list[float]] = ([], [])

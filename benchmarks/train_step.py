@@ -63,7 +63,7 @@ def step(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
     return run
 
 
-def nanogpt(path: Path, width: int, heads: int, layers: int, length: int) -> nn.Module:
+def nanogpt(path: Path, width: int, heads: int, layers: int, length: int, vocab: int = VOCAB) -> nn.Module:
     """nanoGPT's own class, from its own file."""
     file = path / "model.py" if path.is_dir() else path
     if not file.is_file():
@@ -74,7 +74,7 @@ def nanogpt(path: Path, width: int, heads: int, layers: int, length: int) -> nn.
     sys.modules["nanogpt_model"] = module
     spec.loader.exec_module(module)
     config = module.GPTConfig(
-        block_size=length, vocab_size=VOCAB, n_layer=layers, n_head=heads, n_embd=width, dropout=0.0, bias=True
+        block_size=length, vocab_size=vocab, n_layer=layers, n_head=heads, n_embd=width, dropout=0.0, bias=True
     )
     model: nn.Module = module.GPT(config)
     return model

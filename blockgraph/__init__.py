@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blockgraph.api import build, check, draw, from_huggingface, load
+    from blockgraph.api import build, check, draw, export, from_huggingface, load, quantize
     from blockgraph.blocks.model import Model
     from blockgraph.specs.diagnostics import Diagnostic, SpecError
     from blockgraph.specs.registry import BlockType, Port
@@ -26,8 +26,10 @@ __all__ = [
     "build",
     "check",
     "draw",
+    "export",
     "from_huggingface",
     "load",
+    "quantize",
 ]
 
 _PLACES = {
@@ -40,8 +42,10 @@ _PLACES = {
     "build": "blockgraph.api",
     "check": "blockgraph.api",
     "draw": "blockgraph.api",
+    "export": "blockgraph.api",
     "from_huggingface": "blockgraph.api",
     "load": "blockgraph.api",
+    "quantize": "blockgraph.api",
 }
 
 

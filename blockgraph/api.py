@@ -1,4 +1,4 @@
-"""The Python front door: `load`, `check`, `build`, `from_huggingface`, `draw`. Each imports what it then needs."""
+"""The Python front door: `load`, `check`, `build`, `from_huggingface`, `quantize`, `export`, `draw`, each lazily."""
 
 from __future__ import annotations
 
@@ -69,16 +69,60 @@ def from_huggingface(
     dtype: torch.dtype | str | None = None,
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
+    spec: str | Path | None = None,
 ) -> Model:
     """The model of a published checkpoint's folder (config.json and *.safetensors) with its weights, in `eval` mode.
 
     It answers our names (`tokens=`) as a built model does, and the reference library's (`input_ids=`) with a dict.
-    `dtype` None keeps the file's. Raises `SpecError` with every tensor or weight that does not fit; `BlockgraphError`
-    where a file cannot be read, or the device or the memory is missing.
+    `dtype` None keeps the file's; `spec` is a file of one's own whose `huggingface:` section is used instead of a
+    preset's. Raises `SpecError` with every tensor or weight that does not fit; `BlockgraphError` where a file cannot be
+    read, or the device or the memory is missing.
     """
-    from blockgraph.running.published import from_huggingface as read
+    from blockgraph.running.published import read_published
 
-    return read(folder, device=device, dtype=dtype, sets=sets, plugins=plugins)
+    return read_published(folder, device=device, dtype=dtype, sets=sets, plugins=plugins, spec=spec).model
+
+
+def quantize(model: Model) -> Model:
+    """Rounds the weights of a model's linear maps to int8, in place, and returns it: smaller and faster on the CPU.
+
+    Attention's projections, feed-forward networks, experts, `linear` and the tied head, with one scale per row. The
+    model then answers and decodes, but cannot be trained or moved. Raises `BlockgraphError` where it is not on the CPU.
+    """
+    from blockgraph.running.quantize import quantize as quantize_model
+
+    return quantize_model(model)
+
+
+def export(
+    source: Model | Spec | str | Path,
+    path: str | Path,
+    to: str,
+    *,
+    dtype: str | None = None,
+    seed: int = 0,
+    force: bool = False,
+    sets: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+) -> Path:
+    """Writes a model to `path`, whole or not at all: as "python" (source that needs only torch, weights beside it),
+    "onnx", "torch" (a `torch.export` program, .pt2) or "huggingface" (a folder for the reference library).
+
+    `source` is a built model, a run, a published checkpoint's folder, or what `build` takes, with fresh weights from
+    `seed`; `dtype`, `sets` and `plugins` are for what is not built yet. Batch and lengths stay open, and
+    what was written is run and compared. Raises `BlockgraphError` where that form cannot hold the model, and what
+    reading `source` raises.
+    """
+    from blockgraph.blocks.model import Model
+    from blockgraph.running.exporting import Opened, open_model, write
+
+    if isinstance(source, Model):
+        folder = source.published.folder if source.published is not None else None
+        opened = Opened(source, learned=True, folder=folder)
+    else:
+        opened = open_model(source, dtype=dtype, seed=seed, sets=sets, plugins=plugins)
+    write(opened, Path(path), to, force=force)
+    return Path(path)
 
 
 def draw(

@@ -56,6 +56,9 @@ ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": feature_softmax,
     "identity": identity,
     "clipped": clipped,
+    "relu6": F.relu6,  # relu, at most 6
+    "leaky_relu": F.leaky_relu,  # 0.01 x below zero (Maas et al. 2013)
+    "mish": F.mish,  # x · tanh(softplus(x)) (Misra 2019)
 }
 
 

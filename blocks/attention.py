@@ -12,17 +12,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from blockgraph.blocks.alibi import alibi_bias, alibi_slopes
+from blockgraph.blocks.alibi import LinearBiases
 from blockgraph.blocks.canonical import CanonicalWeights, DerivedBuffers
-from blockgraph.blocks.norms import LayerNorm, RMSNorm
+from blockgraph.blocks.norms import HeadNorm, LayerNorm, RMSNorm
 from blockgraph.blocks.plain import attend_plain
 from blockgraph.blocks.rope import RotaryPositions
-from blockgraph.blocks.state import KeyValueCache, SourceCache
+from blockgraph.blocks.sparse import sparse_pattern
+from blockgraph.blocks.sparse_path import PlacedCache, SparsePath
+from blockgraph.blocks.state import KeyValueCache, SourceCache, WindowCache
 
 
-def query_key_norm(width: int, options: Mapping[str, Any]) -> nn.Module:
-    """A norm of queries or keys (Henry et al. 2020): type `rms_norm` {eps, offset} or `layer_norm` {eps, bias}."""
+def query_key_norm(width: int, options: Mapping[str, Any], heads: int) -> nn.Module:
+    """A norm of queries or keys (Henry et al. 2020): type `rms_norm` {eps, offset} or `layer_norm` {eps, bias}; with
+    `per_head`, each head has weights of its own."""
     kind = options.get("type", "rms_norm")
+    if kind in ("rms_norm", "layer_norm") and options.get("per_head", False):
+        return HeadNorm(
+            heads, width, **{name: value for name, value in options.items() if name not in ("over", "per_head")}
+        )
     if kind == "rms_norm":
         return RMSNorm(width, eps=options.get("eps", 1e-6), offset=options.get("offset", 0.0))
     if kind == "layer_norm":
@@ -43,10 +50,12 @@ class Attention(CanonicalWeights, DerivedBuffers):
     | window | the last w keys with itself, j > i - w; not causal: abs(i - j) ≤ w // 2 | Beltagy et al. 2020 |
     | softcap | cap · tanh(score / cap), after scaling and before biases | Gemma 2, 2024 |
     | rope | arguments of `RotaryPositions` | Su et al. 2021 |
-    | alibi | {scaled}: slope · (j - i), before scaling where scaled (Falcon) | Press et al. 2022 |
-    | qk_norm | {type, over: head or all, …}, before rope | Henry et al. 2020 |
+    | alibi | arguments of `LinearBiases`: slope · (j - i), before scaling where scaled (Falcon) | Press et al. 2022 |
+    | qk_norm | {type, over: head or all, per_head, …}, before rope | Henry et al. 2020 |
     | clip | queries and keys (after their norms, before rope) and values stay within ± clip | MPT, 2023; OLMo, 2024 |
     | sinks | a score per head that joins the softmax and has no value: exp(s) in its sum | GPT-OSS, 2025 |
+    | sparse | {type, …}: a pattern of `sparse.py` instead of a window | Child et al. 2019; Zaheer et al. 2020 |
+    | global_tokens | so many first positions see all and are seen by all | Beltagy et al. 2020 |
 
     `reads` tells which ports are different edges: `query` (self-attention: key and value are the query), `query,key`
     (value is the key), `query,key,value`. What reads one edge is one matrix product, where its biases agree; the
@@ -59,6 +68,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
     Called with a cache (`new_cache`), positions continue where it stands. Causal: keys and values are appended,
     and K counts all positions so far, in masks too. Not causal: the key's side is projected at the first call only
     and may be left out later; a window or rope counts the queries' positions on.
+
+    Of a long sequence with window or sparse only what a block of queries sees is computed (`sparse_path.py`).
     """
 
     qkv_weight: nn.Parameter
@@ -76,7 +87,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
     query_norm: nn.Module | None
     key_norm: nn.Module | None
     sinks: nn.Parameter | None
-    slopes: Tensor | None
+    alibi: LinearBiases | None
     span: Tensor | None
     bound: Tensor | None
 
@@ -100,6 +111,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
         qk_norm: Mapping[str, Any] | None = None,
         sinks: bool = False,
         clip: float | None = None,
+        sparse: Mapping[str, Any] | None = None,
+        global_tokens: int = 0,
         reads: str = "query",
         fused: bool = True,
     ) -> None:
@@ -111,7 +124,6 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.scale = float(self.head_dim**-0.5 if scale is None else scale)
         self.dropout = float(dropout)
         self.softcap = None if softcap is None else float(softcap)
-        self.alibi_scaled = bool((alibi or {}).get("scaled", False))
         self.grouped = self.kv_heads != self.heads
         self._check(width)
         key_width = key_width or width
@@ -120,12 +132,16 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self._add_norms(qk_norm)
         self.register_parameter("sinks", nn.Parameter(torch.empty(heads)) if sinks else None)
         self.clip = None if clip is None else float(clip)
-        self.register_buffer("slopes", None if alibi is None else torch.tensor(alibi_slopes(heads)), persistent=False)
+        self.alibi = None if alibi is None else LinearBiases(heads, **alibi)
         self.register_buffer("span", None if window is None else torch.tensor(window), persistent=False)
         self.register_buffer("bound", None if clip is None else torch.tensor(self.clip), persistent=False)
         self.written_out = softcap is not None or sinks
         self.plain = rope is None and qk_norm is None and clip is None and not self.grouped
-        self.unbiased = alibi is None and window is None and not self.written_out
+        pattern = sparse_pattern(sparse, window=window, causal=causal, global_tokens=global_tokens)
+        self.even, self.endless = alibi is None and not self.written_out, pattern is None
+        self.patterned = sparse is not None or bool(global_tokens)  # a window alone has its `span`
+        numbers: dict[str, Any] = {"scale": self.scale, "dropout": self.dropout, "written_out": self.written_out}
+        self.sparse = None if pattern is None else SparsePath(pattern, **numbers)
         self.reset_parameters()
 
     def _check(self, width: int) -> None:
@@ -166,11 +182,10 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.query_norm = self.key_norm = None
         if options is not None:
             sizes = (self.head_dim, self.head_dim) if self.norm_heads else self.sizes
-            self.query_norm, self.key_norm = (query_key_norm(size, options) for size in sizes[:2])
+            self.query_norm = query_key_norm(sizes[0], options, self.heads)
+            self.key_norm = query_key_norm(sizes[1], options, self.kv_heads)
 
     def fill_buffers(self, device: torch.device | None = None) -> None:
-        if self.slopes is not None:
-            self.slopes = torch.tensor(alibi_slopes(self.heads), device=device or self.slopes.device)
         if self.span is not None and self.window is not None:
             self.span = torch.tensor(self.window, device=device or self.span.device)
         if self.bound is not None and self.clip is not None:
@@ -180,7 +195,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
         self.fill_buffers()
         for path, part in self.slices():
             nn.init.zeros_(part.tensor) if path.endswith(("bias", "sinks")) else nn.init.xavier_uniform_(part.tensor)
-        for child in (self.query_norm, self.key_norm, self.rope):
+        for child in (self.query_norm, self.key_norm, self.rope, self.alibi):
             if child is not None:
                 child.reset_parameters()  # type: ignore[operator]
 
@@ -192,13 +207,19 @@ class Attention(CanonicalWeights, DerivedBuffers):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> KeyValueCache | SourceCache:
-        """Memory for `length` positions of causal attention, or for the source that another attention reads."""
+        """Memory for `length` positions of causal attention, or as many as its window has; or for the source that
+        another attention reads."""
         if not self.causal:
             if self.reads == "query":
                 raise ValueError("self-attention that is not causal cannot decode step by step: it looks ahead")
             return SourceCache()
         device, dtype = device or self.out_weight.device, dtype or self.out_weight.dtype
-        return KeyValueCache(batch, self.kv_heads, length, self.head_dim, device=device, dtype=dtype)
+        kind = KeyValueCache
+        if self.sparse is not None and self.sparse.pattern.placed:
+            kind = PlacedCache
+        elif self.window is not None and self.window < length:
+            kind, length = WindowCache, self.window
+        return kind(batch, self.kv_heads, length, self.head_dim, device=device, dtype=dtype)
 
     def forward(
         self,
@@ -211,18 +232,23 @@ class Attention(CanonicalWeights, DerivedBuffers):
         key_mask: Tensor | None = None,
         cache: KeyValueCache | SourceCache | None = None,
     ) -> Tensor:
-        start = 0 if cache is None else cache.length
+        start, places = 0 if cache is None else cache.length, None
+        narrow = self.endless
         if isinstance(cache, SourceCache):
             q, k, v = self._read_source(query, key, value, cache)
         else:
             q, k, v = self.project(query, key, value, start)
             if cache is not None:
                 k, v = cache.update(k, v)
+                # Then the last query sees every key there is.
+                narrow = self.endless or (self.window is not None and k.shape[2] <= self.window)
         masked = mask is not None or bias is not None or key_mask is not None or self._drops_in_graph(q)
-        if self.unbiased and not masked and (start == 0 or not self.causal or q.shape[2] == 1):
+        if self.even and narrow and not masked and (start == 0 or not self.causal or q.shape[2] == 1):
             out = self._fused(q, k, v, None, self.causal and start == 0)
         else:
-            out = self._masked(q, k, v, start, mask, bias, key_mask)
+            if isinstance(cache, WindowCache) and (places := cache.places(q.shape[2], q.device)) is not None:
+                mask, bias, key_mask = (x if x is None else x[..., places] for x in (mask, bias, key_mask))
+            out = self._masked(q, k, v, start, mask, bias, key_mask, places)
         return F.linear(out.transpose(1, 2).flatten(2), self.out_weight, self.out_bias)  # [B, H, Q, D] → [B, Q, width]
 
     def project(
@@ -299,15 +325,32 @@ class Attention(CanonicalWeights, DerivedBuffers):
         mask: Tensor | None,
         bias: Tensor | None,
         key_mask: Tensor | None,
+        places: Tensor | None,
     ) -> Tensor:
-        """Attention where something hides or weighs positions: all masks and-ed, all biases added, then one kernel."""
-        visible = self._visible(q.shape[2], k.shape[2], start, q.device)
+        """Attention where something hides or weighs positions: all masks and-ed, all biases added, then one kernel.
+        `places`: the keys' positions, where they are not 0, 1, 2, …"""
+        alone = start == 0 and mask is None and bias is None and self.alibi is None
+        if alone and self.sparse is not None and self.sparse.pays(q, k):
+            return self.sparse.attend(q, k, v, key_mask, self._attend, self.training)
+        if places is None:
+            places = torch.arange(k.shape[2], device=q.device)
+        more = None
+        if self.sparse is not None and self.patterned:
+            visible, more = self.sparse.masks(q, k, start, self.training)
+        else:
+            visible = self._visible(q.shape[2], places, start)
         for other in (mask, None if key_mask is None else key_mask[:, None, None]):
             if other is not None:
                 other = other.unsqueeze(1) if other.dim() == 3 else other
                 visible = other if visible is None else visible & other
-        bias = self._bias(q.shape[2], k.shape[2], start, bias)
-        if self.written_out or self._drops_in_graph(q):
+        bias = self._bias(q.shape[2], places, start, bias, key_mask)
+        bias = bias if more is None else more if bias is None else bias + more
+        return self._attend(q, k, v, visible, bias)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, bias: Tensor | None) -> Tensor:
+        """The kernel, or attention written out where the kernel lacks something."""
+        onnx = bias is not None and torch.onnx.is_in_onnx_export()  # its attention knows no row that sees nothing
+        if self.written_out or onnx or self._drops_in_graph(q):
             dropout = self.dropout if self.training else 0.0
             return attend_plain(
                 q,
@@ -325,27 +368,27 @@ class Attention(CanonicalWeights, DerivedBuffers):
         bias = bias.to(q.dtype)
         return self._fused(q, k, v, bias if visible is None else torch.where(visible, bias, -torch.inf), False)
 
-    def _visible(self, queries: int, keys: int, start: int, device: torch.device) -> Tensor | None:
+    def _visible(self, queries: int, places: Tensor, start: int) -> Tensor | None:
         """Which keys the causal order and the window let each query see: bool [Q, K], None for all."""
         if self.span is None and not (self.causal and queries > 1):
             return None
-        distance = torch.arange(start, start + queries, device=device).unsqueeze(1) - torch.arange(keys, device=device)
+        distance = torch.arange(start, start + queries, device=places.device).unsqueeze(1) - places
         if self.span is None:
             return distance >= 0
         if self.causal:
             return (distance >= 0) & (distance < self.span)
         return distance.abs() <= self.span // 2
 
-    def _bias(self, queries: int, keys: int, start: int, bias: Tensor | None) -> Tensor | None:
+    def _bias(
+        self, queries: int, places: Tensor, start: int, bias: Tensor | None, key_mask: Tensor | None
+    ) -> Tensor | None:
         """The caller's bias and alibi's, broadcasting to [B, H, Q, K]; None for neither."""
         if bias is not None and bias.dim() == 3:
             bias = bias.unsqueeze(1)
-        if self.slopes is None:
+        if self.alibi is None:
             return bias
-        device = self.slopes.device
-        here = torch.arange(start, start + queries, device=device)
-        alibi = alibi_bias(self.slopes, here, torch.arange(keys, device=device))
-        if self.alibi_scaled:
+        alibi: Tensor = self.alibi(start, queries, places, key_mask)
+        if self.alibi.scaled:
             alibi = alibi * self.scale
         return alibi if bias is None else bias + alibi
 
@@ -377,8 +420,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
         said = [f"{self.out_weight.shape[0]}, {heads}"]
         said += ["causal"] if self.causal else []
         said += [] if self.window is None else [f"window={self.window}"]
+        said += [repr(self.sparse.pattern)] if self.sparse is not None and self.patterned else []
         said += [] if self.reads == "query" else [f"reads={self.reads}"]
-        said += [] if self.slopes is None else ["alibi"]
         said += [] if self.softcap is None else [f"softcap={self.softcap:g}"]
         said += [] if self.clip is None else [f"clip={self.clip:g}"]
         said += [] if self.sinks is None else ["sinks"]

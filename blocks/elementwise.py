@@ -107,6 +107,23 @@ class Dropout(Weightless):
         return f"{self.p:g} per {self.per}"
 
 
+class Blank(Weightless):
+    """x with zeros where the text is padding: x [B, T, …], mask bool [B, T so far], true = a real token (DeBERTa)."""
+
+    def forward(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            return x
+        real = mask[:, -x.shape[1] :]
+        return x * real.view(*real.shape, *(1,) * (x.dim() - 2))
+
+
+class Squeeze(Weightless):
+    """[..., 1] → [...]: the one feature of each position as a number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.squeeze(-1)
+
+
 class Equal(Weightless):
     """Which ids are the same: [..., A], [..., B] → bool [..., A, B]. A mask for packed documents."""
 

@@ -25,6 +25,7 @@ class Model(nn.Module):
     definition: Any = None
     rebuild: Callable[[], Model] | None = None
     describe: Callable[[], str] | None = None
+    published: Any = None  # the checkpoint that its weights were read from
     reference: Any = None  # names of a published model's arguments (`Reference`)
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
@@ -73,7 +74,7 @@ class Model(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
         found = self.__class__.__new__(self.__class__)
         memo[id(self)] = found
-        shared = {"spec", "definition", "rebuild", "describe", "reference"}  # never changed, no weights
+        shared = {"spec", "definition", "rebuild", "describe", "published", "reference"}  # never changed, no weights
         for name, value in self.__dict__.items():
             found.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
         return found

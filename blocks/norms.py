@@ -40,33 +40,39 @@ def normalise_layer(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: 
 
 
 class LayerNorm(nn.Module):
-    """y = (x - mean) / sqrt(var + eps) · weight + bias (Ba et al. 2016). [..., width] → [..., width].
+    """y = (x - mean) / sqrt(var + eps) · (offset + weight) + bias (Ba et al. 2016). [..., width] → [..., width].
 
-    Starts as the identity after normalising: weight one, bias zero.
+    Starts as the identity after normalising: weight = 1 - offset (Nemotron stores weight - 1), bias zero.
     """
 
     weight: nn.Parameter | None
     bias: nn.Parameter | None
 
-    def __init__(self, width: int, eps: float = 1e-5, weight: bool = True, bias: bool = True) -> None:
+    def __init__(
+        self, width: int, eps: float = 1e-5, weight: bool = True, bias: bool = True, offset: float = 0.0
+    ) -> None:
         super().__init__()
         self.width = width
         self.eps = eps
+        self.offset = float(offset)
         self.register_parameter("weight", nn.Parameter(torch.empty(width)) if weight else None)
         self.register_parameter("bias", nn.Parameter(torch.empty(width)) if bias and weight else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         if self.weight is not None:
-            nn.init.ones_(self.weight)
+            nn.init.constant_(self.weight, 1.0 - self.offset)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return normalise_layer(x, self.weight, self.bias, self.eps)
+        weight = self.weight if self.weight is None or not self.offset else self.weight + self.offset
+        return normalise_layer(x, weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.width}, eps={self.eps}, weight={self.weight is not None}, bias={self.bias is not None}"
+        offset = f", offset={self.offset}" if self.offset else ""
+        said = f"{self.width}, eps={self.eps}, weight={self.weight is not None}, bias={self.bias is not None}"
+        return said + offset
 
 
 class RMSNorm(nn.Module):
@@ -95,6 +101,49 @@ class RMSNorm(nn.Module):
     def extra_repr(self) -> str:
         offset = f", offset={self.offset}" if self.offset else ""
         return f"{self.width}, eps={self.eps}, weight={self.weight is not None}{offset}"
+
+
+class HeadNorm(nn.Module):
+    """A norm over the features of each head, with weights of each head's own (StableLM, Cohere).
+
+    [..., heads, width] → [..., heads, width]. `type`: `layer_norm` {eps, bias} or `rms_norm` {eps, offset}, as in
+    `LayerNorm` and `RMSNorm`; weight and bias are [heads, width]. Starts as the identity after normalising.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        heads: int,
+        width: int,
+        type: str = "rms_norm",
+        eps: float = 1e-6,
+        bias: bool = False,
+        offset: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.heads, self.width, self.kind, self.eps, self.offset = heads, width, type, eps, float(offset)
+        self.centred = type == "layer_norm"
+        self.weight = nn.Parameter(torch.empty(heads, width))
+        self.register_parameter("bias", nn.Parameter(torch.empty(heads, width)) if bias and self.centred else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.weight, 1.0 - self.offset)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.to(torch.promote_types(torch.float32, x.dtype))
+        if not self.centred:
+            y = normalise_rms(y, None, self.eps) * (self.weight.to(y.dtype) + self.offset)
+            return y.to(x.dtype)
+        y = normalise_layer(y, None, None, self.eps) * self.weight.to(y.dtype)
+        return (y if self.bias is None else y + self.bias.to(y.dtype)).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        offset = f", offset={self.offset}" if self.offset else ""
+        return f"{self.heads} × {self.width}, {self.kind}, eps={self.eps}, bias={self.bias is not None}{offset}"
 
 
 class AddNorm(nn.Module):

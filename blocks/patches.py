@@ -10,16 +10,21 @@ from torch import Tensor, nn
 class Patches(nn.Module):
     """out[n] = weight · pixels of patch n + bias, row by row from the top left (Dosovitskiy et al. 2020, §3.1).
 
-    image [B, channels, height, width] → [B, patches, features]; a patch is `size` × `size` pixels, and patches do not
-    overlap. weight [features, channels, size, size] starts Xavier-uniform by the number of pixels; bias at zero.
+    image [B, channels, height, width] → [B, patches, features]; a patch is `size` pixels high and wide, or a pair of
+    them, and patches do not overlap. Pixels on the right and at the bottom that fill no patch are refused, or left out
+    if `cut`. weight [features, channels, height of a patch, its width] starts Xavier-uniform by the number of pixels;
+    bias at zero.
     """
 
     bias: nn.Parameter | None
 
-    def __init__(self, channels: int, width: int, size: int, bias: bool = True) -> None:
+    def __init__(
+        self, channels: int, width: int, size: int | tuple[int, int], bias: bool = True, cut: bool = False
+    ) -> None:
         super().__init__()
-        self.size = size
-        self.weight = nn.Parameter(torch.empty(width, channels, size, size))
+        self.size = (size, size) if isinstance(size, int) else size
+        self.cut = cut
+        self.weight = nn.Parameter(torch.empty(width, channels, *self.size))
         self.register_parameter("bias", nn.Parameter(torch.empty(width)) if bias else None)
         self.reset_parameters()
 
@@ -30,10 +35,11 @@ class Patches(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        if height % self.size or width % self.size:
-            raise ValueError(f"patches of {self.size} pixels do not divide an image of {height} × {width}")
+        high, wide = self.size
+        if not self.cut and (height % high or width % wide):
+            raise ValueError(f"patches of {high} × {wide} pixels do not divide an image of {height} × {width}")
         return F.conv2d(image, self.weight, self.bias, stride=self.size).flatten(2).transpose(1, 2)
 
     def extra_repr(self) -> str:
-        width, channels = self.weight.shape[:2]
-        return f"{channels} × {self.size} × {self.size} → {width}, bias={self.bias is not None}"
+        width, *sizes = self.weight.shape
+        return f"{' × '.join(map(str, sizes))} → {width}, bias={self.bias is not None}"

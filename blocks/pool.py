@@ -7,20 +7,23 @@ from torch import Tensor
 
 from blockgraph.blocks.elementwise import Weightless
 
+KINDS = ("first", "last", "mean", "max")
+
 
 class Pool(Weightless):
     """[B, T, width] → [B, width].
 
     `take`: `first` | `last` | `mean` | `max` | a position (negative counts from the end) | `token`: where `ids` [B, T]
-    first equals `token` (CLIP's end of text; the first position where none does). With `mask` (bool [B, T], true = a
+    first equals `token` (CLIP's end of text; the first position where none does) | `highest`: where `ids` are highest
+    first (the end of text too, where it is the last word of the vocabulary). With `mask` (bool [B, T], true = a
     real token), last, mean and max see real tokens only; a sequence without any gives its first vector for `last`, else
     zeros.
     """
 
     def __init__(self, take: str | int, token: int | None = None) -> None:
         super().__init__()
-        if isinstance(take, str) and take not in ("first", "last", "mean", "max", "token"):
-            raise ValueError(f"take is first, last, mean, max, token or a position, not {take!r}")
+        if isinstance(take, str) and take not in (*KINDS, "token", "highest"):
+            raise ValueError(f"take is {', '.join(KINDS)}, token, highest or a position, not {take!r}")
         if (take == "token") != (token is not None):
             raise ValueError("take: token needs the token's id, and only it does")
         self.take, self.token = take, token
@@ -30,10 +33,10 @@ class Pool(Weightless):
             return x[:, self.take]
         if self.take == "first":
             return x[:, 0]
-        if self.take == "token":
+        if self.take in ("token", "highest"):
             if ids is None:
-                raise ValueError("take: token needs the ids")
-            return self.at(x, torch.eq(ids, self.token or 0).int().argmax(dim=1))
+                raise ValueError(f"take: {self.take} needs the ids")
+            return self.at(x, (torch.eq(ids, self.token or 0).int() if self.take == "token" else ids).argmax(dim=1))
         if mask is None:
             return x[:, -1] if self.take == "last" else x.mean(dim=1) if self.take == "mean" else x.amax(dim=1)
         return self.masked(x, mask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockgraph.blocks.elementwise import drop
@@ -50,6 +51,10 @@ class Recurrent(nn.Module):
         """torch's fused kernel of this type, padded or packed."""
         raise NotImplementedError
 
+    def cell(self, x: Tensor, h: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """One step written out: what the input and the last state become with their weights, and the new states."""
+        raise NotImplementedError
+
     def new_cache(
         self,
         batch: int,
@@ -75,10 +80,13 @@ class Recurrent(nn.Module):
         if cache is not None and cache.started:
             initial = cache.state
         begin = self.split(x, initial)
-        if mask is None or x.is_meta:
+        mask = None if mask is None else mask[:, -x.shape[1] :]
+        if torch.compiler.is_exporting():
+            out, *final = self.run_steps(x, begin, mask)
+        elif mask is None or x.is_meta:
             out, *final = self.run(x, begin)
         else:
-            out, *final = self.run_packed(x, begin, mask[:, -x.shape[1] :])
+            out, *final = self.run_packed(x, begin, mask)
         joined = torch.cat([self.flat(state) for state in final], dim=-1)
         if cache is not None:
             cache.update(joined, x.shape[1])
@@ -119,6 +127,28 @@ class Recurrent(nn.Module):
         kept = [torch.where(empty, old, new.index_select(1, back)) for old, new in zip(begin, final, strict=True)]
         return padded.masked_fill(empty.view(-1, 1, 1), 0.0), *kept
 
+    def run_steps(self, x: Tensor, begin: list[Tensor], mask: Tensor | None) -> tuple[Tensor, ...]:
+        """The same, one position after the other: the form in which an exported graph leaves the length open."""
+        from torch._higher_order_ops.scan import scan
+
+        def step(states: list[Tensor], given: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+            new = self.cell(given[0], F.linear(states[0], over, over_bias), *states)
+            states = [torch.where(given[1], here, there) for here, there in zip(new, states, strict=True)]
+            return states, states[0].clone()
+
+        real = torch.ones_like(x[..., 0], dtype=torch.bool)  # the first positions, as many as there are real tokens
+        if mask is not None:
+            real = (real.cumsum(dim=1) - 1) < mask.sum(dim=1, keepdim=True)
+        weights, outs, ends = list(self.parameters()), [], []
+        for way in range(self.directions):
+            into, over, into_bias, over_bias = weights[4 * way : 4 * way + 4]
+            given = [F.linear(x, into, into_bias).transpose(0, 1), real.transpose(0, 1).unsqueeze(-1)]
+            states, out = scan(step, [state[way].clone() for state in begin], given, reverse=bool(way))
+            outs.append(out.transpose(0, 1))
+            ends.append(states)
+        final = [torch.stack([states[number] for states in ends]) for number in range(self.states)]
+        return torch.cat(outs, dim=-1).masked_fill(~real.unsqueeze(-1), 0.0), *final
+
     def extra_repr(self) -> str:
         both = ", bidirectional" if self.bidirectional else ""
         return f"{self.in_width} → {self.width * self.directions}{both}" + (
@@ -131,6 +161,9 @@ class RNN(Recurrent):
 
     def kernel(self, *arguments: Any) -> tuple[Tensor, ...]:
         return torch.rnn_tanh(*arguments)
+
+    def cell(self, x: Tensor, h: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        return (torch.tanh(x + h),)
 
 
 class LSTM(Recurrent):
@@ -154,6 +187,11 @@ class LSTM(Recurrent):
     def kernel(self, *arguments: Any) -> tuple[Tensor, ...]:
         return torch.lstm(*arguments)
 
+    def cell(self, x: Tensor, h: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        into, keep, new, out = (x + h).chunk(4, dim=-1)
+        memory = torch.sigmoid(keep) * states[1] + torch.sigmoid(into) * torch.tanh(new)
+        return torch.sigmoid(out) * torch.tanh(memory), memory
+
 
 class GRU(Recurrent):
     """Reset and update gates (Cho et al. 2014), the reset gate after the matrix product as in cuDNN and torch."""
@@ -162,3 +200,9 @@ class GRU(Recurrent):
 
     def kernel(self, *arguments: Any) -> tuple[Tensor, ...]:
         return torch.gru(*arguments)
+
+    def cell(self, x: Tensor, h: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        from_x, from_h = x.chunk(3, dim=-1), h.chunk(3, dim=-1)
+        reset, keep = (torch.sigmoid(a + b) for a, b in zip(from_x[:2], from_h[:2], strict=True))
+        new = torch.tanh(from_x[2] + reset * from_h[2])
+        return ((1 - keep) * new + keep * states[0],)

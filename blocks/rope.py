@@ -10,17 +10,21 @@ from torch import Tensor
 from blockgraph.blocks.canonical import DerivedBuffers
 from blockgraph.blocks.rope_scaling import RopeScaling
 
+TYPES = ("default", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional")
+
 
 class RotaryPositions(DerivedBuffers):
     """Rotate each head's features by its position: pair n of position t by the angle t · theta^(-2n/d).
 
     `d` = int(head_dim · fraction) features are rotated, the rest pass through. `pairing`: `halves` pairs feature n with
     n + d/2 (Llama, NeoX), `interleaved` 2n with 2n + 1 (RoFormer, GPT-J). `type` and the numbers of its own change the
-    frequencies for longer texts: see `RopeScaling`. Angles, sines and cosines are float32, applied in x's dtype.
+    frequencies for longer texts: see `RopeScaling`. `proportional` pairs features as if all were rotated, and turns the
+    first `fraction` of the pairs. Angles, sines and cosines are float32, applied in x's dtype.
 
     Types `dynamic` and `longrope` choose by how long the text is so far: T, or `start` + T with a state. Beyond
     original_length, keys that a state holds keep the frequencies they were rotated by, so there, and only there,
-    decoding step by step is not one pass over the whole (as in the reference's cache).
+    decoding step by step is not one pass over the whole (as in the reference's cache). So `running.reader` begins
+    a text of type longrope anew when it gets that long, as Phi-3's code does.
 
     No weights. In eager mode the table of sines is kept and grows; under `torch.compile` it is part of the graph.
     """
@@ -39,10 +43,12 @@ class RotaryPositions(DerivedBuffers):
         **numbers: Any,
     ) -> None:
         super().__init__()
-        if type not in ("default", "linear", "dynamic", "llama3", "yarn", "longrope"):
-            raise ValueError(f"rope type is default, linear, dynamic, llama3, yarn or longrope, not {type!r}")
+        if type not in TYPES:
+            raise ValueError(f"rope type is one of {', '.join(TYPES)}, not {type!r}")
         if pairing not in ("halves", "interleaved"):
             raise ValueError(f"pairing is halves or interleaved, not {pairing!r}")
+        if type == "proportional":
+            numbers["share"], fraction = fraction, 1.0
         self.rotary = int(head_dim * fraction + 1e-6)  # a fraction may come from a division
         if self.rotary % 2 or not 0 < self.rotary <= head_dim:
             raise ValueError(f"{self.rotary} of {head_dim} features are to be rotated: an even number, at least 2")
@@ -93,13 +99,12 @@ class RotaryPositions(DerivedBuffers):
                 return self.compute(start, stop, like, stop)
             if beyond != self.kept_beyond:
                 self.kept, self.kept_beyond = None, beyond
-        if self.kept is None or self.kept[0].device != like.device or self.kept[0].dtype != like.dtype:
-            self.kept = None
-        if self.kept is None or len(self.kept[0]) < stop:
+        kept = self.kept
+        if kept is None or kept[0].shape[0] < stop or kept[0].dtype != like.dtype or kept[0].device != like.device:
             with torch.inference_mode(False), torch.no_grad():
-                self.kept = self.compute(0, max(32, 1 << (stop - 1).bit_length()), like, stop)
-        cos, sin = self.kept
-        return cos[start:stop], sin[start:stop]
+                self.kept = kept = self.compute(0, max(32, 1 << (stop - 1).bit_length()), like, stop)
+        cos, sin = kept
+        return cos.narrow(0, start, count), sin.narrow(0, start, count)
 
     def compute(self, start: int, stop: int, like: Tensor, length: int) -> tuple[Tensor, Tensor]:
         if self.frequencies.device != like.device:
@@ -117,10 +122,11 @@ class RotaryPositions(DerivedBuffers):
         """The frequencies of a text of `length` positions; the choice is a tensor's, not a constant of the graph."""
         if self.beyond is None or self.limit is None:
             return self.frequencies
+        beyond = self.beyond
         if self.dynamic:
-            stretch = self.factor * (length / self.limit).clamp(min=1.0) - self.factor + 1.0
-            return self.frequencies * stretch**self.beyond
-        return torch.where(self.limit < length, self.beyond, self.frequencies)
+            stretch = (self.factor * length / self.limit - (self.factor - 1.0)).clamp(min=1.0)
+            beyond = 1.0 / (self.theta * stretch ** (self.rotary / (self.rotary - 2))) ** beyond
+        return torch.where(self.limit < length, beyond, self.frequencies)
 
     def extra_repr(self) -> str:
         scaling = "" if self.scaling.type == "default" else f", {self.scaling.type} {self.factor:g}"

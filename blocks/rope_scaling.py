@@ -13,6 +13,8 @@ from torch import Tensor
 class RopeScaling(NamedTuple):
     """A type of scaling and its numbers; each type reads its own and leaves the others alone.
 
+    Written so that rounding is the reference library's: of 1e-7 in a frequency, a thousand positions make 1e-4.
+
     | type | frequencies | source |
     |---|---|---|
     | default | f = theta^(-2n/d) | Su et al. 2021 |
@@ -20,6 +22,7 @@ class RopeScaling(NamedTuple):
     | dynamic | of theta · (factor · r - factor + 1)^(d/(d-2)), r = length / original_length where over 1 | NTK-aware |
     | llama3 | f / factor for long wavelengths, f for short ones, a mixture between | Llama 3.1, 2024 |
     | yarn | f / factor for few turns, f for many, a ramp between; sines times attention_factor | Peng et al. 2023 |
+    | proportional | f / factor for the first `share` of the pairs, 0 for the rest | Gemma 3n and 4 |
     | longrope | f / short_factor, past original_length f / long_factor; sines as in yarn | Ding et al. 2024 |
     """
 
@@ -35,6 +38,7 @@ class RopeScaling(NamedTuple):
     beta_slow: float = 1.0
     attention_factor: float | None = None
     truncate: bool = True
+    share: float = 1.0
 
     @property
     def times(self) -> float:
@@ -70,22 +74,25 @@ class RopeScaling(NamedTuple):
             return self._llama3(1.0 / wavelengths)
         if self.type == "yarn":
             kept = self._kept_share(theta, rotary, device)
-            return (1 - kept) / (self.times * wavelengths) + kept / wavelengths
+            return 1.0 / (self.times * wavelengths) * (1 - kept) + 1.0 / wavelengths * kept
+        if self.type == "proportional":
+            turning = torch.arange(rotary // 2, device=device) < int(self.share * rotary // 2)
+            return torch.where(turning, 1.0 / wavelengths / self.times, 0.0)
         if self.type == "longrope":
             wavelengths = wavelengths * torch.tensor(self.short_factor, dtype=torch.float32, device=device)
         return 1.0 / wavelengths
 
     def beyond(self, theta: float, rotary: int, device: torch.device) -> Tensor:
-        """What changes beyond the original length, float32 [rotary / 2]: longrope's frequencies there; dynamic's
-        exponents: frequencies are multiplied by (factor · r - factor + 1) to these."""
+        """What counts beyond the original length, float32 [rotary / 2]: longrope's frequencies; dynamic's exponents of
+        a theta that is theta · (factor · r - factor + 1)^(d/(d-2)) there."""
         exponents = _exponents(rotary, device)
         if self.type == "dynamic":
-            return -exponents * (rotary / (rotary - 2))
+            return exponents
         return 1.0 / (torch.tensor(self.long_factor, dtype=torch.float32, device=device) * theta**exponents)
 
     def _llama3(self, frequencies: Tensor) -> Tensor:
         """Wavelengths over original_length / low_freq_factor are scaled, those under … / high_freq_factor stay."""
-        turns = self.original_length * frequencies / (2 * math.pi)
+        turns = self.original_length / (2 * math.pi / frequencies)
         kept = ((turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0, 1)
         return (1 - kept) * frequencies / self.times + kept * frequencies
 

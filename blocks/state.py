@@ -7,14 +7,19 @@ holds), `nbytes`, and `select(rows)`, which reorders, repeats or drops sequences
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 
 class Cache:
-    """Base of all caches. `length` counts the positions seen so far."""
+    """Base of all caches. `length` counts the positions seen so far.
+
+    `pads_left`: texts may have padding before them: their mask, and `State.pad_left`, are all that the block needs.
+    """
+
+    pads_left: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.length = 0
@@ -36,15 +41,35 @@ class Cache:
 
 
 class PositionCache(Cache):
-    """How many positions there were (`length`), and of the keys that `relative_bias` was given once (`keys`)."""
+    """How many positions there were (`length`), of the keys that `relative_bias` was given once (`keys`), and how many
+    ids of each sequence were not padding (`counts`, int [batch, 1]).
+
+    `padding` [batch]: how many positions each sequence has before its own first one; None: none has any.
+    """
+
+    pads_left = True
 
     def __init__(self) -> None:
         super().__init__()
         self.keys: int | None = None
+        self.padding: Tensor | None = None
+        self.counts: Tensor | None = None
+
+    def tensors(self) -> Iterator[Tensor]:
+        if self.counts is not None:
+            yield self.counts
+
+    def select(self, rows: Tensor) -> None:
+        if self.padding is not None:
+            self.padding = self.padding.index_select(0, rows.to(self.padding.device))
+        if self.counts is not None:
+            self.counts = self.counts.index_select(0, rows.to(self.counts.device))
 
 
 class KeyValueCache(Cache):
     """Keys and values of the positions so far, [batch, heads, length, head_dim], allocated once."""
+
+    pads_left = True
 
     def __init__(
         self,
@@ -70,27 +95,74 @@ class KeyValueCache(Cache):
 
     def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append the new [batch, heads, new, head_dim]; views of all so far. ValueError if they don't fit."""
-        start, stop = self.length, self.length + keys.shape[2]
-        if stop > self.capacity:
+        start, new = self.length, keys.shape[2]
+        stop = start + new
+        if stop > self.keys.shape[2]:
             raise ValueError(f"the state holds {self.capacity} positions, and {stop} are needed: make it longer")
         if keys.shape[0] != self.keys.shape[0]:
             raise ValueError(f"the state is for {self.keys.shape[0]} sequences, not for {keys.shape[0]}")
-        self.keys[:, :, start:stop] = keys.detach()
-        self.values[:, :, start:stop] = values.detach()
+        self.keys.narrow(2, start, new).copy_(keys.detach())
+        self.values.narrow(2, start, new).copy_(values.detach())
         self.length = stop
-        return self.keys[:, :, :stop], self.values[:, :, :stop]
+        return self.keys.narrow(2, 0, stop), self.values.narrow(2, 0, stop)
+
+    def places(self, queries: int, device: torch.device) -> Tensor | None:
+        """The positions of the keys that the last update gave, int [keys]; None: 0, 1, 2, … in order."""
+        return None
 
     def select(self, rows: Tensor) -> None:
         self.keys, self.values = self._rows(self.keys, rows), self._rows(self.values, rows)
 
     def _rows(self, tensor: Tensor, rows: Tensor) -> Tensor:
-        chosen = tensor.new_zeros(len(rows), *tensor.shape[1:])
-        chosen[:, :, : self.length] = tensor[:, :, : self.length].index_select(0, rows.to(tensor.device))
+        filled = min(self.length, self.capacity)
+        found = tensor[:, :, :filled].index_select(0, rows.to(tensor.device))
+        chosen = tensor if len(rows) == len(tensor) else tensor.new_zeros(len(rows), *tensor.shape[1:])
+        chosen[:, :, :filled] = found
         return chosen
+
+
+class WindowCache(KeyValueCache):
+    """Keys and values of the last positions only, as many as a window is wide: position p lies in row p mod window.
+
+    One new position takes the row of the one that leaves the window; rows are then not in the order of positions, which
+    attention does not mind (`places` says where each belongs). Several at once see the window before them too.
+    """
+
+    def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        start, new, rows = self.length, keys.shape[2], self.capacity
+        stop = start + new
+        if stop <= rows:
+            return super().update(keys, values)
+        if keys.shape[0] != self.keys.shape[0]:
+            raise ValueError(f"the state is for {self.keys.shape[0]} sequences, not for {keys.shape[0]}")
+        self.length = stop
+        if new == 1:
+            self.keys[:, :, start % rows] = keys[:, :, 0].detach()
+            self.values[:, :, start % rows] = values[:, :, 0].detach()
+            return self.keys, self.values
+        before = torch.arange(max(0, start - rows + 1), start, device=keys.device) % rows
+        seen = tuple(
+            torch.cat((kept[:, :, before], fresh), 2) for kept, fresh in ((self.keys, keys), (self.values, values))
+        )
+        last = torch.arange(max(start, stop - rows), stop, device=keys.device) % rows
+        self.keys[:, :, last] = keys[:, :, -len(last) :].detach()
+        self.values[:, :, last] = values[:, :, -len(last) :].detach()
+        return seen[0], seen[1]
+
+    def places(self, queries: int, device: torch.device) -> Tensor | None:
+        stop, rows = self.length, self.capacity
+        if stop <= rows:
+            return None
+        if queries > 1:
+            start = stop - queries
+            return torch.arange(max(0, start - rows + 1), stop, device=device)
+        return stop - 1 - (stop - 1 - torch.arange(rows, device=device)) % rows
 
 
 class SourceCache(Cache):
     """Cross-attention's keys and values, projected at the first call only. `length` counts query positions."""
+
+    pads_left = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,6 +185,8 @@ class SourceCache(Cache):
 
 class LatentCache(Cache):
     """Latents and shared keys of the positions so far, [batch, length, width], allocated once (DeepSeek-V2, §2.1)."""
+
+    pads_left = True
 
     def __init__(
         self,
@@ -232,6 +306,13 @@ class State:
         # A caller may give the mask of the new positions, or of all.
         self.masks[name] = mask if mask.shape[1] > ids.shape[1] else torch.cat((earlier, mask), dim=1)
         return self.masks[name]
+
+    def pad_left(self, counts: Tensor) -> None:
+        """Before the first call: sequence n begins after counts[n] positions of padding, which its mask must hide too,
+        so that absolute positions count from there (int [batch]). Without this they count the padding."""
+        for cache in self.leaves():
+            if isinstance(cache, PositionCache):
+                cache.padding = counts
 
     def select(self, rows: Tensor) -> None:
         """Keep the sequences `rows` (int [new batch]), in that order, in place: beams."""

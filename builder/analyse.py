@@ -24,7 +24,7 @@ from blockgraph.specs.expressions import ExpressionError, evaluate
 from blockgraph.specs.places import Span
 from blockgraph.specs.problems import from_expression
 from blockgraph.specs.reading import names_read
-from blockgraph.specs.spec import Block, Broken, Spec
+from blockgraph.specs.spec import Block, Broken, Node, Spec
 from blockgraph.specs.suggest import did_you_mean
 from blockgraph.specs.tree import find
 
@@ -190,7 +190,8 @@ class Analyser:
         known = self._distinct.setdefault(definition.content, definition)
         if known is definition:
             for name in dead_names(definition):
-                self._dead(frame, definition, name)
+                if not _waits(frame.block, name):
+                    self._dead(frame, definition, name)
             self.definitions.append(definition)
         return Outcome(known, values, origins)
 
@@ -388,3 +389,17 @@ def _unknown(frame: Frame, handle: Handle, path: tuple[str | int, ...]) -> Wirin
         path,
         did_you_mean(handle.node, names) or f"known here: {', '.join(names[:12])}",
     )
+
+
+def _waits(block: Block, name: str) -> bool:
+    """Whether it is an input that may be left out, and only nodes whose `if` takes them out here read it."""
+    if getattr(block.inputs.get(name), "default", None) is None:
+        return False
+    wired = [node.wiring for node in block.nodes.values() if isinstance(node, Node) and node.has_condition]
+    return any(name in _mentioned(wiring) for wiring in wired)
+
+
+def _mentioned(wiring: Any) -> set[str]:
+    """The texts of an `in:` as written."""
+    parts = wiring.values() if isinstance(wiring, Mapping) else wiring if isinstance(wiring, list) else [wiring]
+    return {text for part in parts for text in (part if isinstance(part, list) else [part]) if isinstance(text, str)}

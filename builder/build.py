@@ -172,12 +172,12 @@ def _identity_paths(model: nn.Module) -> set[str]:
     """Weights that a lone `*` leaves alone: norms are the identity, a `parameter` has its own init, a router's
     correction is zero."""
     from blockgraph.blocks.experts import Mixture
-    from blockgraph.blocks.norms import AddNorm, LayerNorm, RMSNorm
+    from blockgraph.blocks.norms import AddNorm, HeadNorm, LayerNorm, RMSNorm
     from blockgraph.blocks.parameter import Parameter
 
     kept: set[str] = set()
     for name, module in model.named_modules():
-        if isinstance(module, (AddNorm, LayerNorm, RMSNorm, Parameter)):
+        if isinstance(module, (AddNorm, HeadNorm, LayerNorm, RMSNorm, Parameter)):
             kept |= {f"{name}.{own}" for own, _ in module.named_parameters(recurse=False)}
         if isinstance(module, Mixture):
             kept.add(f"{name}.router.correction")

@@ -216,7 +216,10 @@ def _tables(model: Model) -> list[int]:
     for definition in model.definitions:
         for call in definition.calls.values():
             for step in call.steps[:1]:
-                if isinstance(step.body, Leaf) and step.body.construct.name == "LearnedPositions":
+                if isinstance(step.body, Leaf) and step.body.construct.name in (
+                    "LearnedPositions",
+                    "LinformerAttention",
+                ):
                     lengths.append(int(step.body.construct.arguments["length"]))
     return lengths
 

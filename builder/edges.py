@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from blockgraph.builder.frames import Edges, Plan, ReportedError
 from blockgraph.builder.scope import Handle, Scope
 from blockgraph.builder.wiring import WiringError, bind, check_ports, reference
+from blockgraph.specs.expressions import is_expression
 from blockgraph.specs.registry import Port
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class EdgeReader:
                 wiring = compute(wiring, ("in",))
                 bound: Any = {ports[0].name: [(wiring, ("in",))]} if ports else {}
             elif strict or not isinstance(wiring, (list, Mapping)):
-                bound = bind(wiring, ports, owner)
+                bound = bind(self._without_open(wiring, ports, compute), ports, owner)
             else:
                 bound = self._loose(wiring, ports)
             return self._read(plan, bound, ports, owner, compute, strict)
@@ -49,6 +50,18 @@ class EdgeReader:
                 error.code, error.message, (*base, *error.path), error.help, key=error.code == "unknown-port"
             )
             return None
+
+    @staticmethod
+    def _without_open(wiring: Any, ports: tuple[Port, ...], compute: Any) -> Any:
+        """A port that only another choice of the node's type has may be named if its expression leaves it open."""
+        if not isinstance(wiring, Mapping):
+            return wiring
+        known = {port.name for port in ports}
+        return {
+            name: item
+            for name, item in wiring.items()
+            if name in known or not is_expression(item) or compute(item, ("in", name)) is not None
+        }
 
     @staticmethod
     def _loose(wiring: Any, ports: tuple[Port, ...]) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from blockgraph.builder.graph import Model
 PACKAGE = "blockgraph.blocks."
 
 
-def export_source(model: Any) -> str:
+def export_source(model: Any, weights: str | None = None) -> str:
     """Python source of a built model (or of an analysed one): `MODEL_CLASS()` in it has the same weights' names and the
-    same forward. Load weights that `blockgraph build --save` wrote with `load_state_dict`."""
+    same forward. `weights` is a safetensors file beside it, which its first lines then say how to load; without one,
+    `load_state_dict` takes what `blockgraph build --save` wrote."""
     analysed: Model = getattr(model, "definition", model)
+    reference = getattr(model, "reference", None)
+    if reference is not None:
+        analysed = with_outputs(analysed, reference.own)
     modules = ["blockgraph.blocks.model"]
     parts: list[str] = []
     for module in dict.fromkeys(constructed(analysed).values()):
@@ -30,15 +35,36 @@ def export_source(model: Any) -> str:
     imports = sorted(
         {line for text in [*inlined, *parts] for line in _imports(text)} | set(TORCH_IMPORTS), key=_import_order
     )
-    head = f'"""{analysed.name}, exported by blockgraph: needs only torch. `{root_name(analysed)}()` is the model."""'
     code = [_without_imports(text) for text in [*inlined, *parts]]
     return "\n\n\n".join(
         [
-            head + "\n\nfrom __future__ import annotations\n\n" + "\n".join(imports),
+            _head(model, analysed, weights) + "\n\nfrom __future__ import annotations\n\n" + "\n".join(imports),
             *code,
             generate(analysed, imports=False),
         ]
     )
+
+
+def with_outputs(analysed: Model, names: Collection[str]) -> Model:
+    """The same graph, giving only these of its outputs."""
+    outputs = {name: output for name, output in analysed.root.outputs.items() if name in names}
+    root = replace(analysed.root, outputs=outputs)
+    definitions = [root if each is analysed.root else each for each in analysed.definitions]
+    return replace(analysed, root=root, definitions=definitions)
+
+
+def _head(model: Any, analysed: Model, weights: str | None) -> str:
+    made = f"{root_name(analysed)}()"
+    first = f"{analysed.name}, exported by blockgraph: needs only torch. `{made}` is the model."
+    if weights is None:
+        return f'"""{first}"""'
+    lines = ["from safetensors.torch import load_file", f"model = {made}"]
+    kind = next((str(weight.dtype) for weight in model.parameters() if weight.is_floating_point()), "torch.float32")
+    if kind != "torch.float32":
+        lines.append(f"model.to({kind})")
+    lines += [f"model.load_state_dict(load_file({weights!r}))", "model.eval()"]
+    text = "\n".join(f"    {line}" for line in lines)
+    return f'"""{first}\n\nIts weights lie beside it:\n\n{text}\n"""'
 
 
 def _in_order(modules: list[str]) -> list[str]:

@@ -78,7 +78,8 @@ def _line(text: str) -> str:
 
 
 def wrap(line: str, width: int = 100) -> list[str]:
-    """A line that is too long, with what its first bracket of several parts holds one to a line, or packed if short."""
+    """A line that is too long, with what its first bracket of several parts holds one to a line, or packed if short;
+    what is far too long even so is cut again."""
     if len(line) <= width or '"""' in line:
         return [line]
     for start in (place for place, letter in enumerate(line) if letter in "([{"):
@@ -86,7 +87,8 @@ def wrap(line: str, width: int = 100) -> list[str]:
         if len(parts) > 1 and (" for " not in parts[0] or parts[0].startswith("*")):
             indent = " " * (len(line) - len(line.lstrip()))
             inside = [f"{indent}    {text}," for text in (_packed(parts, width) if len(parts) > 12 else parts) if text]
-            return [line[: start + 1], *inside, f"{indent}{line[end:]}"]
+            shorter = [each for text in inside for each in (wrap(text, width) if len(text) > width + 20 else [text])]
+            return [line[: start + 1], *shorter, f"{indent}{line[end:]}"]
     return [line]
 
 

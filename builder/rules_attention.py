@@ -20,13 +20,15 @@ from blockgraph.builder.rules_checks import (
     want_floats,
     without_defaults,
 )
+from blockgraph.builder.rules_sparse import attention_pairs, check_sparse
 from blockgraph.builder.shapes import Size, Value
-from blockgraph.specs.options import AttentionOptions, QKNorm, RelativeBiasOptions, Rope
+from blockgraph.specs.options import Alibi, AttentionOptions, QKNorm, RelativeBiasOptions, Rope
 
 Reads = Literal["query", "query,key", "query,key,value"]
 ROPE_CHOICES = {
     "yarn": ("beta_fast", "beta_slow", "attention_factor", "truncate"),
     "longrope": ("factor", "max_length", "attention_factor"),
+    "proportional": ("factor",),
 }
 
 
@@ -63,6 +65,7 @@ class AttentionRules(Rules[AttentionOptions]):
         check_heads(o.heads, o.kv_heads, o.head_dim, width)
         if o.rope is not None:
             check_rope(o.rope, self.head_dim(o, i))
+        check_sparse(o)
         for port in ("mask", "bias"):
             if port in i:
                 _check_scores(o, i, port)
@@ -81,12 +84,14 @@ class AttentionRules(Rules[AttentionOptions]):
 
     @staticmethod
     def _settings(o: AttentionOptions, i: Inputs) -> dict[str, Any]:
-        plain = o.model_dump(include={"causal", "window", "scale", "dropout", "softcap", "sinks", "clip"})
+        plain = o.model_dump(
+            include={"causal", "window", "scale", "dropout", "softcap", "sinks", "clip", "global_tokens"}
+        )
         groups = {
             "rope": None if o.rope is None else rope_arguments(o.rope),
-            "alibi": None if o.alibi is None else o.alibi.model_dump(),
+            "alibi": None if o.alibi is None else alibi_arguments(o.alibi),
             "qk_norm": None if o.qk_norm is None else norm_arguments(o.qk_norm),
-            "sparse": None if o.sparse is None else o.sparse.model_dump(),
+            "sparse": None if o.sparse is None else {"type": o.sparse.type, **o.sparse.numbers},
         }
         return {"bias": o.bias.plain, **plain, **groups, "reads": reads(i)}
 
@@ -97,11 +102,8 @@ class AttentionRules(Rules[AttentionOptions]):
         found |= linear_weights("value", kv, value_of(i).width, bias=o.bias.value)
         found |= linear_weights("out", i["query"].width, inner, bias=o.bias.out)
         if o.qk_norm is not None:
-            over_all, head = o.qk_norm.over == "all", self.head_dim(o, i)
-            for name, size in (("query_norm", inner), ("key_norm", kv)):
-                found[f"{name}.weight"] = (size if over_all else head,)
-                if o.qk_norm.has_bias:
-                    found[f"{name}.bias"] = (size if over_all else head,)
+            found |= _norm_weights("query_norm", o.qk_norm, inner, self.head_dim(o, i))
+            found |= _norm_weights("key_norm", o.qk_norm, kv, self.head_dim(o, i))
         return found | ({"sinks": (o.heads,)} if o.sinks else {})
 
     def flops(self, o: AttentionOptions, i: Inputs) -> int:
@@ -109,12 +111,14 @@ class AttentionRules(Rules[AttentionOptions]):
         query, key, value = i["query"], key_of(i), value_of(i)
         projections = 2 * rows(query) * query.width * inner * 2  # query and out
         projections += 2 * rows(key) * key.width * kv + 2 * rows(value) * value.width * kv
-        return projections + 4 * rows(query) * int(key.shape[1]) * inner  # scores, and the mixture of values
+        pairs = attention_pairs(o, i)  # of each sequence and head: scores, and the mixture of values
+        return projections + 4 * int(query.shape[0]) * pairs * inner
 
     def state(self, o: AttentionOptions, i: Inputs, length: int) -> int:
         if not self.keeps_state(o, i):
             return 0
-        positions = length if o.causal else int(key_of(i).shape[1])
+        kept = length if o.global_tokens else min(length, o.window or length)
+        positions = kept if o.causal else int(key_of(i).shape[1])
         return 2 * int(i["query"].shape[0]) * positions * self._inner(o, i)[1]
 
     def keeps_state(self, o: AttentionOptions, i: Inputs) -> bool:
@@ -126,9 +130,6 @@ class AttentionRules(Rules[AttentionOptions]):
 
     def reads_source(self, o: AttentionOptions, i: Inputs, axis: str) -> bool:
         return not o.causal and reads(i) != "query" and axis in key_of(i).shape[1].symbols
-
-    def missing(self, o: AttentionOptions) -> str | None:
-        return "attention's sparse is not built yet" if o.sparse else None
 
     @staticmethod
     def head_dim(o: AttentionOptions, i: Inputs) -> int:
@@ -153,6 +154,7 @@ DEFAULTS = {
     "sinks": False,
     "clip": None,
     "sparse": None,
+    "global_tokens": 0,
     "reads": "query",
 }
 
@@ -165,8 +167,18 @@ def rope_arguments(rope: Rope) -> dict[str, Any]:
     return without_defaults(rope.model_dump(include=used, exclude_none=True), defaults)
 
 
+def alibi_arguments(alibi: Alibi) -> dict[str, Any]:
+    return without_defaults(alibi.model_dump(), {"rounded": False})
+
+
+def _norm_weights(name: str, norm: QKNorm, inner: int, head: int) -> Weights:
+    """Of a norm over `inner` features in all, `head` of them in each head."""
+    shape: tuple[int, ...] = (inner,) if norm.over == "all" else (inner // head, head) if norm.per_head else (head,)
+    return {f"{name}.weight": shape} | ({f"{name}.bias": shape} if norm.has_bias else {})
+
+
 def norm_arguments(norm: QKNorm) -> dict[str, Any]:
-    shared = {"type": norm.type, "over": norm.over, "eps": norm.epsilon}
+    shared = {"type": norm.type, "over": norm.over, "eps": norm.epsilon} | ({"per_head": True} if norm.per_head else {})
     return shared | ({"offset": norm.offset} if norm.type == "rms_norm" else {"bias": norm.has_bias})
 
 
@@ -182,8 +194,8 @@ def check_heads(heads: int, kv_heads: int | None, head_dim: int | None, width: i
 
 
 def rotary_dims(rope: Rope, head_dim: int) -> int:
-    """How many features of each head rotate; the share may come from a division, so rounding errors are forgiven."""
-    return int(head_dim * rope.fraction + 1e-6)
+    """How many features of each head are paired; a share may come from a division, so rounding errors are forgiven."""
+    return head_dim if rope.type == "proportional" else int(head_dim * rope.fraction + 1e-6)
 
 
 def check_rope(rope: Rope, head_dim: int) -> None:
@@ -233,7 +245,7 @@ def _check_sources(o: AttentionOptions, i: Inputs) -> None:
         raise RuleError(
             "shape", message, port="value" if "value" in i else "key", help="both come from the same positions"
         )
-    for option in ("causal", "window"):
+    for option in ("causal", "window", "sparse"):
         if getattr(o, option) and key.shape[1] != query.shape[1]:
             message = f"{option} compares positions, but queries are at {query.shape[1]} and keys at {key.shape[1]}"
             raise RuleError("shape", message, option=option, help="leave it out where attention reads another sequence")

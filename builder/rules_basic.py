@@ -79,7 +79,7 @@ class LayerNormRules(Rules[LayerNormOptions]):
         return {"out": i["x"].widened(want_features(i["x"], "layer_norm", "x"))}
 
     def construct(self, o: LayerNormOptions, i: Inputs) -> Construct:
-        defaults = {"eps": 1e-5, "weight": True, "bias": True}
+        defaults = {"eps": 1e-5, "weight": True, "bias": True, "offset": 0.0}
         return Construct("LayerNorm", {"width": i["x"].width, **without_defaults(o.model_dump(), defaults)})
 
     def weights(self, o: LayerNormOptions, i: Inputs) -> Weights:

@@ -32,7 +32,8 @@ class EmbeddingRules(Rules[EmbeddingOptions]):
 
 
 class PositionsRules(Rules[PositionsOptions]):
-    """x [batch, positions, features] → the same shape. A learned table has length + offset rows."""
+    """x [batch, positions, features] → the same shape. A learned table has length + offset rows. ids [batch, positions]
+    are read where `pad` says which of them are not counted."""
 
     reads_mask = "x"
     stateful = True
@@ -42,11 +43,12 @@ class PositionsRules(Rules[PositionsOptions]):
         width = want_features(x, "positions", "x")
         if o.kind == "learned":
             _check_table(o.length, x.shape[1])
+        _check_ids(o, i)
         return {"out": x.widened(width)}
 
     def construct(self, o: PositionsOptions, i: Inputs) -> Construct:
-        common = {"offset": o.offset, "skip_padding": o.skip_padding, "dropout": o.dropout}
-        defaults: dict[str, Any] = {"offset": 0, "skip_padding": False, "dropout": 0.0}
+        common = {"offset": o.offset, "skip_padding": o.skip_padding, "dropout": o.dropout, "pad": o.pad}
+        defaults: dict[str, Any] = {"offset": 0, "skip_padding": False, "dropout": 0.0, "pad": None}
         if o.kind == "learned":
             table = {"length": self._length(o, i), "width": i["x"].width}
             return Construct("LearnedPositions", table | without_defaults(common, defaults))
@@ -60,9 +62,32 @@ class PositionsRules(Rules[PositionsOptions]):
     def mask_port(self, o: PositionsOptions, i: Inputs) -> str | None:
         return "x" if o.skip_padding else None
 
+    def state(self, o: PositionsOptions, i: Inputs, length: int) -> int:
+        return 0 if o.pad is None else int(i["x"].shape[0])  # how many ids were counted
+
     @staticmethod
     def _length(o: PositionsOptions, i: Inputs) -> int:
         return o.length if o.length is not None else int(i["x"].shape[1])
+
+
+def _check_ids(o: PositionsOptions, i: Inputs) -> None:
+    """`pad` and ids go together, and padding is counted by one rule."""
+    if "ids" in i:
+        ids = want_dtype(i["ids"], "positions' ids", "ids", "int")
+        if ids.shape != i["x"].shape[:2]:
+            wanted = f"[{i['x'].shape[0]}, {i['x'].shape[1]}]"
+            raise RuleError("shape", f"positions' ids must be {wanted}, but they are {ids}", port="ids")
+        if o.pad is None:
+            help = "add pad: the id of padding"
+            raise RuleError(
+                "missing-option", "positions has ids, but no pad says which of them not to count", help=help
+            )
+    elif o.pad is not None:
+        help = "add ids to its inputs, as in {x: words, ids: tokens}"
+        raise RuleError("bad-option", "positions counts ids other than pad, but has no ids", option="pad", help=help)
+    if o.pad is not None and o.skip_padding:
+        message = "positions counts what the mask says (skip_padding) or what ids say (pad), not both"
+        raise RuleError("bad-option", message, option="skip_padding")
 
 
 def _check_table(length: int | None, axis: Size) -> None:

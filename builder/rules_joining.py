@@ -19,12 +19,14 @@ from blockgraph.builder.rules_checks import (
 )
 from blockgraph.builder.shapes import Size, Value
 from blockgraph.specs.options import (
+    BlankOptions,
     ConcatOptions,
     EqualOptions,
     ParameterOptions,
     PoolOptions,
     SimilarityOptions,
     SplitOptions,
+    SqueezeOptions,
 )
 
 NOT_YET = "along positions cannot run step by step yet"
@@ -140,22 +142,22 @@ class ParameterRules(Rules[ParameterOptions]):
 
 
 class PoolRules(Rules[PoolOptions]):
-    """x [B, T, W] → [B, W]; `token` looks for the id in ids [B, T]."""
+    """x [B, T, W] → [B, W]; `token` looks for the id in ids [B, T], `highest` for the highest one."""
 
     reads_mask = "x"
 
     def outputs(self, o: PoolOptions, i: Inputs) -> dict[str, Value]:
         x = want_floats(i["x"], "pool", "x", 3)
         axis = x.shape[1]
-        if isinstance(o.take, int) and axis.known is not None and o.take >= axis.known:
+        if isinstance(o.take, int) and axis.known is not None and not -axis.known <= o.take < axis.known:
             message = f"there is no position {o.take}: x has {axis}, counted from 0"
             raise RuleError("shape", message, option="take", help=f"at most {axis.known - 1}")
-        if o.take == "token":
-            _check_token(o, i)
-        elif "ids" in i or o.token is not None:
-            word: dict[str, str] = {"port": "ids"} if "ids" in i else {"option": "token"}
-            message = f"pool reads '{next(iter(word.values()))}' only with take: token"
-            raise RuleError("bad-option", message, **word)
+        if o.take in ("token", "highest"):
+            _check_ids(o, i)
+        elif "ids" in i:
+            raise RuleError("bad-option", "pool reads 'ids' only with take: token or highest", port="ids")
+        if o.token is not None and o.take != "token":
+            raise RuleError("bad-option", "pool reads 'token' only with take: token", option="token")
         return {"out": Value((x.shape[0], x.shape[2]))}
 
     def construct(self, o: PoolOptions, i: Inputs) -> Construct:
@@ -168,19 +170,19 @@ class PoolRules(Rules[PoolOptions]):
         return "pool makes one vector of all positions"
 
 
-def _check_token(o: PoolOptions, i: Inputs) -> None:
-    if o.token is None:
+def _check_ids(o: PoolOptions, i: Inputs) -> None:
+    if o.token is None and o.take == "token":
         raise RuleError(
             "missing-option", "pool with take: token needs 'token', the id whose place is taken", option="take"
         )
     if "ids" not in i:
-        raise RuleError("missing-port", "pool with take: token needs 'ids'", option="take", help="in: [x, ids]")
+        raise RuleError("missing-port", f"pool with take: {o.take} needs 'ids'", option="take", help="in: [x, ids]")
     ids = want_dtype(i["ids"], "pool's ids", "ids", "int")
     if ids.shape != i["x"].shape[:2]:
         raise RuleError(
             "shape", f"pool's ids are {ids}, but x is {i['x']}", port="ids", help="both have the same positions"
         )
-    if ids.vocabulary is not None and o.token >= ids.vocabulary:
+    if ids.vocabulary is not None and o.token is not None and o.token >= ids.vocabulary:
         message = f"there is no id {o.token}: ids are below {ids.vocabulary}"
         raise RuleError("bad-option", message, option="token")
 
@@ -208,6 +210,34 @@ class SimilarityRules(Rules[SimilarityOptions]):
 
     def decodable(self, o: SimilarityOptions, i: Inputs) -> str | None:
         return "similarity of positions cannot run step by step yet" if max(i["a"].rank, i["b"].rank) > 2 else None
+
+
+class BlankRules(Rules[BlankOptions]):
+    """x [B, T, …] → the same."""
+
+    reads_mask = "x"
+
+    def outputs(self, o: BlankOptions, i: Inputs) -> dict[str, Value]:
+        x = want_dtype(i["x"], "blank", "x", "float")
+        if x.rank < 2:
+            raise RuleError("shape", f"blank wants [batch, positions, …], but its x is {x}", port="x")
+        return {"out": x}
+
+    def construct(self, o: BlankOptions, i: Inputs) -> Construct:
+        return Construct("Blank", {})
+
+
+class SqueezeRules(Rules[SqueezeOptions]):
+    """[…, 1] → […]."""
+
+    def outputs(self, o: SqueezeOptions, i: Inputs) -> dict[str, Value]:
+        x = want_dtype(i["x"], "squeeze", "x", "float")
+        if not x.shape or x.shape[-1] != Size(1):
+            raise RuleError("shape", f"squeeze drops a last axis of size 1, but its x is {x}", port="x", width_of="x")
+        return {"out": replace(x, shape=x.shape[:-1])}
+
+    def construct(self, o: SqueezeOptions, i: Inputs) -> Construct:
+        return Construct("Squeeze", {})
 
 
 class EqualRules(Rules[EqualOptions]):

@@ -8,6 +8,7 @@ from blockgraph.builder.rules import Construct, Inputs, RuleError, Rules
 from blockgraph.builder.rules_attention import check_heads, check_rope, rope_arguments
 from blockgraph.builder.rules_basic import Weights, linear_weights
 from blockgraph.builder.rules_checks import rows, want_dtype, want_features, want_floats, without_defaults
+from blockgraph.builder.rules_sparse import window_pairs
 from blockgraph.builder.shapes import Value
 from blockgraph.specs.options import LatentAttentionOptions, LocalGlobalAttentionOptions
 
@@ -74,7 +75,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 class LocalGlobalAttentionRules(Rules[LocalGlobalAttentionOptions]):
-    """x [B, T, W], global_tokens bool [B, T] (true: sees all, is seen by all) → [B, T, W]."""
+    """x [B, T, W], global_tokens bool or ids [B, T] (true, not 0: sees all, is seen by all) → [B, T, W]."""
 
     reads_mask = "x"
 
@@ -87,7 +88,9 @@ class LocalGlobalAttentionRules(Rules[LocalGlobalAttentionOptions]):
             message = f"window is cut in two halves, but {o.window} is odd"
             raise RuleError("bad-option", message, option="window")
         if "global_tokens" in i:
-            flags = want_dtype(i["global_tokens"], "local_global_attention's global_tokens", "global_tokens", "bool")
+            flags = i["global_tokens"]
+            if flags.dtype != "int":  # ids: all but 0 are global
+                want_dtype(flags, "local_global_attention's global_tokens", "global_tokens", "bool")
             if flags.shape != x.shape[:2]:
                 wanted = f"[{x.shape[0]}, {x.shape[1]}]"
                 raise RuleError("shape", f"global_tokens must be {wanted}, but they are {flags}", port="global_tokens")
@@ -106,9 +109,13 @@ class LocalGlobalAttentionRules(Rules[LocalGlobalAttentionOptions]):
         return found
 
     def flops(self, o: LocalGlobalAttentionOptions, i: Inputs) -> int:
-        """Seven projections and two rounds of scores; without global tokens four and one. The module masks all scores:
-        how many positions are global is known at run time only, so it does not skip what lies outside the windows."""
+        """Short texts: seven projections and two rounds of all scores; without global tokens four and one. Long texts:
+        four projections and the scores of the windows. What global positions add there, two projections and
+        4 · length · width for each, is known at run time only and not counted."""
         width, length = i["x"].width, int(i["x"].shape[1])
+        pairs = window_pairs(length, o.window)
+        if pairs < length * length:
+            return 8 * rows(i["x"]) * width * width + 4 * int(i["x"].shape[0]) * pairs * width
         rounds = 2 if "global_tokens" in i else 1
         return rows(i["x"]) * width * ((1 + 3 * rounds) * 2 * width + rounds * 4 * length)
 

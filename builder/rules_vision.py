@@ -1,4 +1,4 @@
-"""Rules of convolutions: patches of an image, and along positions. No torch."""
+"""Rules of patches of an image, the bias between them, and convolutions along positions. No torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from blockgraph.builder.rules_checks import (
     without_defaults,
 )
 from blockgraph.builder.shapes import Size, Value
-from blockgraph.specs.options import Conv1dOptions, PatchesOptions
+from blockgraph.specs.options import Conv1dOptions, GridBiasOptions, PatchesOptions
 
 
 class PatchesRules(Rules[PatchesOptions]):
@@ -27,23 +27,53 @@ class PatchesRules(Rules[PatchesOptions]):
         channels, height, width = (size.known for size in image.shape[1:])
         if channels is None or height is None or width is None:
             raise RuleError("shape", f"patches need to know the image's sizes, but it is {image}", port="image")
-        if height % o.size or width % o.size:
-            message = f"patches of {o.size} pixels do not divide an image of {height} × {width}"
-            help = f"try {either(near_divisors(gcd(height, width), o.size))}"
-            raise RuleError("shape", message, option="size", help=help)
-        patches = (height // o.size) * (width // o.size)
+        high, wide = o.size
+        if height < high or width < wide or (not o.cut and (height % high or width % wide)):
+            raise RuleError("shape", _misfit(o, height, width), option="size", help=_fitting(o, height, width))
+        patches = (height // high) * (width // wide)
         return {"out": Value((image.shape[0], Size(patches), Size(o.width)))}
 
     def construct(self, o: PatchesOptions, i: Inputs) -> Construct:
         channels = int(i["image"].shape[1])
-        return Construct("Patches", {"channels": channels, **without_defaults(o.model_dump(), {"bias": True})})
+        given = {"width": o.width, "size": o.size[0] if len(set(o.size)) == 1 else o.size, "bias": o.bias, "cut": o.cut}
+        return Construct("Patches", {"channels": channels, **without_defaults(given, {"bias": True, "cut": False})})
 
     def weights(self, o: PatchesOptions, i: Inputs) -> Weights:
-        weight: Weights = {"weight": (o.width, int(i["image"].shape[1]), o.size, o.size)}
+        weight: Weights = {"weight": (o.width, int(i["image"].shape[1]), *o.size)}
         return weight | ({"bias": (o.width,)} if o.bias else {})
 
     def flops(self, o: PatchesOptions, i: Inputs) -> int:
-        return 2 * prod(map(int, i["image"].shape)) * o.width  # each pixel is in one patch
+        batch, channels, height, width = map(int, i["image"].shape)
+        kept = (height - height % o.size[0]) * (width - width % o.size[1])
+        return 2 * batch * channels * kept * o.width  # each pixel is in one patch
+
+
+def _misfit(o: PatchesOptions, height: int, width: int) -> str:
+    size = f"{o.size[0]}" if o.size[0] == o.size[1] else f"{o.size[0]} × {o.size[1]}"
+    return f"patches of {size} pixels do not divide an image of {height} × {width}"
+
+
+def _fitting(o: PatchesOptions, height: int, width: int) -> str:
+    """What would divide the image."""
+    if o.size[0] == o.size[1]:
+        return f"try {either(near_divisors(gcd(height, width), o.size[0]))}"
+    sides = zip((height, width), o.size, strict=True)
+    high, wide = (either(near_divisors(length, size)) for length, size in sides)
+    return f"try a height of {high}, a width of {wide}"
+
+
+class GridBiasRules(Rules[GridBiasOptions]):
+    """→ [1, heads, N, N], N the patches and the class token."""
+
+    def outputs(self, o: GridBiasOptions, i: Inputs) -> dict[str, Value]:
+        positions = o.rows * o.columns + o.class_token
+        return {"out": Value.of(1, o.heads, positions, positions)}
+
+    def construct(self, o: GridBiasOptions, i: Inputs) -> Construct:
+        return Construct("GridBias", without_defaults(o.model_dump(), {"class_token": True}))
+
+    def weights(self, o: GridBiasOptions, i: Inputs) -> Weights:
+        return {"weight": ((2 * o.rows - 1) * (2 * o.columns - 1) + 3 * o.class_token, o.heads)}
 
 
 class Conv1dRules(Rules[Conv1dOptions]):

@@ -142,9 +142,9 @@ def next_run(out: Path) -> Path:
 
 def sample(run: Path, prompt: str) -> None:
     from blockgraph.cli.generate import stream_sample
-    from blockgraph.running.runs import open_run
+    from blockgraph.running.writing import open_writer
 
-    stream_sample(open_run(run), prompt, max_new=SAMPLE, temperature=0.5)
+    stream_sample(open_writer(run), prompt, max_new=SAMPLE, temperature=0.5)
 
 
 def closing(file: Path, run: Path, pictures: list[Path]) -> str:

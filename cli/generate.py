@@ -1,81 +1,130 @@
-"""`blockgraph generate RUN`"""
+"""`blockgraph generate FOLDER`"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from blockgraph.cli.options import read_stdin, with_device, with_plugins
+from blockgraph.specs.diagnostics import BlockgraphError
 
 if TYPE_CHECKING:
-    from blockgraph.running.runs import Run
+    from blockgraph.running.writing import Writer
+
+FOR_DRAWING = ("temperature", "top_k", "top_p", "seed")  # options that a search for the best text has no use for
 
 
 @click.command("generate")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--prompt", required=True, help="The text to continue; - reads it from standard input.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--prompt", "given", multiple=True, metavar="TEXT", help="The text; - reads standard input. Repeatable.")
+@click.option(
+    "--prompts",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Prompts from a file, one a line.",
+)
 @click.option("--max-new", type=click.IntRange(0), default=256, show_default=True, help="New tokens at most.")
 @click.option(
-    "--temperature", type=float, default=1.0, show_default=True, help="Below 1 likelier, above 1 bolder; 0 is greedy."
+    "--temperature", type=float, help="Below 1 likelier, above 1 bolder; 0 is greedy.  [default: 1; 0 to translate]"
 )
 @click.option("--top-k", type=int, help="Choose among the k likeliest tokens.")
 @click.option("--top-p", type=float, help="Choose among the likeliest that together reach p.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, help="Another seed draws another text.  [default: 0]")
 @click.option("--greedy", is_flag=True, help="Always the likeliest token: --temperature 0.")
+@click.option("--beams", type=click.IntRange(1), default=1, help="Search for the best text with that many beams.")
+@click.option("--length-penalty", type=float, help="Beams: above 0 longer texts, below 0 shorter ones.  [default: 1]")
+@click.option("--stop", "until", multiple=True, metavar="TEXT", help="End before this text. Repeatable.")
+@click.option("--int8", is_flag=True, help="Linear maps in 8 bits: smaller and faster on the CPU, a little less exact.")
+@click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), help="Convert the weights; else as in the file.")
 @with_device
 @with_plugins
 def command(
-    run: Path,
-    prompt: str,
+    folder: Path,
+    given: tuple[str, ...],
+    file: Path | None,
     max_new: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-    seed: int,
     greedy: bool,
+    beams: int,
+    length_penalty: float | None,
+    until: tuple[str, ...],
+    int8: bool,
+    dtype: str | None,
     device: str,
     plugins: tuple[str, ...],
+    **drawing: Any,
 ) -> None:
-    """Continue a text with a trained model. The text streams as it is made; the same seed gives the same text."""
-    from blockgraph.running.runs import open_run
+    """Continue a text, or translate it: FOLDER is a trained run, or a published checkpoint with its tokenizer's files.
 
-    if prompt == "-":
-        prompt = read_stdin()
-    trained = open_run(run, device=device, plugins=plugins)
-    stream_sample(
-        trained,
-        prompt,
-        max_new=max_new,
-        temperature=0.0 if greedy else temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
+    One text streams as it is made; several are made at once. The same seed gives the same text. A model with an encoder
+    and a decoder reads the prompt and writes its answer.
+    """
+    prompts = read_prompts(given, file)
+    options = choosing(
+        greedy, beams, length_penalty, {key: value for key, value in drawing.items() if value is not None}
     )
+    if int8 and device == "auto":
+        device = "cpu"
+    from blockgraph.running.writing import open_writer
+
+    writer = open_writer(folder, device=device, dtype=dtype, plugins=plugins, int8=int8)
+    if beams == 1 and "temperature" not in options:
+        options["temperature"] = 0.0 if writer.translates else 1.0
+    options |= {"max_new": max_new, "until": until}
+    if len(prompts) == 1 and beams == 1:
+        stream_sample(writer, prompts[0], **options)
+    else:
+        write_all(writer, prompts, **options)
 
 
-def stream_sample(
-    run: Run,
-    prompt: str,
-    *,
-    max_new: int,
-    temperature: float,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    seed: int = 0,
-) -> None:
-    """Prints the prompt and what the model makes of it, piece by piece."""
-    from blockgraph.running.generate import continue_text
+def read_prompts(given: Sequence[str], file: Path | None) -> list[str]:
+    """All prompts, those of the file last. Raises `BlockgraphError` where there is none."""
+    prompts = [read_stdin() if prompt == "-" else prompt for prompt in given]
+    if file is not None:
+        try:
+            prompts += file.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise BlockgraphError(f"{file} is not UTF-8: {error.reason} at byte {error.start}") from None
+        if "" in prompts:
+            raise BlockgraphError(f"line {prompts.index('') - len(given) + 1} of {file} is empty: each is a prompt")
+    if not prompts:
+        raise BlockgraphError('there is no prompt: give --prompt "…", or --prompts FILE with one a line')
+    return prompts
 
-    options = {"max_new": max_new, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    click.echo(prompt, nl=False)
-    for text in continue_text(run, prompt, stop=end_of(run), **options):
+
+def choosing(greedy: bool, beams: int, length_penalty: float | None, drawing: dict[str, Any]) -> dict[str, Any]:
+    """The options that say how tokens are chosen. Raises `BlockgraphError` where they contradict each other."""
+    asked = [name for name in FOR_DRAWING if name in drawing and (name, drawing[name]) != ("temperature", 0)]
+    flags = [f"--{name.replace('_', '-')}" for name in asked]
+    if length_penalty is not None and beams == 1:
+        raise BlockgraphError("--length-penalty compares finished beams: give --beams 2 or more")
+    if beams > 1 and flags:
+        raise BlockgraphError(f"--beams searches for the best text and draws none: leave out {', '.join(flags)}")
+    if greedy and drawing.get("temperature"):
+        raise BlockgraphError("--greedy is --temperature 0: leave one of them out")
+    if beams > 1:
+        return {"beams": beams, "length_penalty": 1.0 if length_penalty is None else length_penalty}
+    return drawing | ({"temperature": 0.0} if greedy else {})
+
+
+def stream_sample(writer: Writer, prompt: str, **options: Any) -> None:
+    """Prints what the model makes of a prompt, piece by piece; behind the prompt, where it continues that."""
+    pieces = writer.stream(prompt, **options)
+    first = next(pieces, "")  # a refusal comes before anything is printed
+    click.echo("" if writer.translates else prompt, nl=False)
+    click.echo(first, nl=False)
+    for text in pieces:
         click.echo(text, nl=False)
     click.echo()
 
 
-def end_of(run: Run) -> tuple[int, ...]:
-    """The id that ends a text, where the spec's first input names one."""
-    first = next(iter(run.model.definition.root.inputs.values()))
-    return () if first.end is None else (first.end,)
+def write_all(writer: Writer, prompts: Sequence[str], **options: Any) -> None:
+    """Prints a text for each prompt: translations one a line, continuations with an empty line between them."""
+    for number, (prompt, text) in enumerate(zip(prompts, writer.batch(prompts, **options), strict=True)):
+        if writer.translates:
+            click.echo(text)
+        else:
+            click.echo(("\n" if number else "") + prompt + text)

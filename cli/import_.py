@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     metavar="FILE.safetensors",
     help="Write the weights under the spec's names.",
 )
+@click.option(
+    "--spec",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.yaml",
+    help="Read it by this file's `huggingface:` section, for a model that no preset draws.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="cpu", show_default=True)
 @click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), help="Convert the weights; else as in the file.")
 @reads_spec
@@ -35,6 +41,7 @@ def command(
     folder: Path,
     out: Path | None,
     save: Path | None,
+    spec: Path | None,
     device: str,
     dtype: str | None,
     sets: tuple[str, ...],
@@ -44,7 +51,7 @@ def command(
     the model, and every weight its tensor; what does not fit is listed with the rule that says so."""
     from blockgraph.running.published import read_published
 
-    found = read_published(folder, device=device, dtype=dtype, sets=sets, plugins=plugins)
+    found = read_published(folder, device=device, dtype=dtype, sets=sets, plugins=plugins, spec=spec)
     click.echo(summary(found))
     if out:
         from blockgraph.specs.show import show

@@ -1,15 +1,12 @@
-"""Decoding: a language model's own continuation of a prompt, one id at a time.
-
-Legend: V vocabulary, n new positions.
-"""
+"""Decoding: a model's own continuation of one text, id by id as it comes. Batches and beams: `running.batch`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from blockgraph.specs.diagnostics import BlockgraphError
+from blockgraph.running.reader import Ports, Reader, Texts, logits_of, longest
+from blockgraph.running.sampling import Allowed, Chooser, GenerateError, Sampling, distribution
 
 if TYPE_CHECKING:
     import torch
@@ -17,39 +14,26 @@ if TYPE_CHECKING:
     from blockgraph.running.runs import Run
     from blockgraph.running.tokenizers import Tokenizer
 
-
-class GenerateError(BlockgraphError):
-    """The request makes no sense, or the model cannot continue texts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next id is chosen from the logits z [V].
-
-    `temperature` T: from softmax(z / T); 0 is greedy, the largest logit. `top_k`: only the k largest logits.
-    `top_p`: only the smallest set of ids whose probabilities sum to p or more (Holtzman et al. 2020, nucleus sampling),
-    after top_k. `seed` starts a generator of its own: nothing else changes what is drawn.
-    """
-
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise GenerateError(f"temperature is {self.temperature}; it must be 0 (greedy) or more")
-        if self.top_k is not None and self.top_k < 1:
-            raise GenerateError(f"top_k is {self.top_k}; it must be 1 or more")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise GenerateError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+__all__ = [
+    "GenerateError",
+    "Sampling",
+    "continue_text",
+    "distribution",
+    "generate",
+    "logits_of",
+    "longest",
+    "stream_text",
+    "vocabulary_of",
+]
 
 
 def generate(
     model: torch.nn.Module,
-    ids: Iterable[int],
+    ids: Iterable[int] = (),
     *,
+    source: Sequence[int] | None = None,
     max_new: int = 256,
+    min_new: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -61,159 +45,87 @@ def generate(
     recompute: bool = False,
     when_full: Literal["slide", "stop"] = "slide",
 ) -> Iterator[int]:
-    """Yields up to `max_new` ids that continue `ids`; an id of `stop` ends the text and is not yielded. `below` is the
-    tokenizer's size, where the model has more ids than that: the others are never chosen.
+    """Yields up to `max_new` ids that continue `ids`; an id of `stop` ends the text and is not yielded, and cannot come
+    before `min_new` others. `below` is the tokenizer's size, where the model has more ids than that: the others are
+    never chosen. An encoder-decoder model reads `source` once and continues `ids`, by default the `start` of its input.
 
     Keys and values are kept in the model's state, so that each id costs one position; `recompute` runs the model over
     the whole text instead (what tests compare with, and what models do that keep no state).
     At most `window` positions are read, and no more than the model has learned: rotary and other computed positions run
     on, but a model that was trained on short texts writes nonsense beyond their length (`Run.window`). Of a longer
     prompt the last ones are read. Once they are used up, `when_full`: `slide` goes on with the later half of them as
-    the text, `stop` ends. `output` names the logits where the model has several outputs.
+    the text, `stop` ends; a text with a source ends. `output` names the logits where the model has several outputs.
     Raises `GenerateError`.
     """
-    sampling = Sampling(temperature, top_k, top_p, seed)
-    text = [int(token) for token in ids]
-    if not text:
-        raise GenerateError("the prompt is empty: give it at least one character")
+    sampling, allowed = Sampling(temperature, top_k, top_p, seed), Allowed(frozenset(stop), below, min_new)
+    ports = Ports.of(model)
+    texts, sources = begin(ports, [[int(token) for token in ids]], None if source is None else [source])
+    limit = limit_of(model, max_new, window)
+    texts = [text if limit is None else text[-limit:] for text in texts]
+    length = room(texts, max_new, limit)
+    reader = Reader(model, ports, length, steps=max_new, sources=sources, output=output, recompute=recompute)
+    slides = when_full == "slide" and sources is None
+    steps = decode(reader, texts, Chooser(sampling, allowed), max_new=max_new, limit=limit, slides=slides)
+    return (token for _, token in steps)
+
+
+def begin(ports: Ports, texts: Texts, sources: Texts | None) -> tuple[list[list[int]], Texts | None]:
+    """The texts to continue, checked; an empty one that has a source begins with the model's `start`."""
+    begun = [list(text) for text in texts]
+    if sources is not None and ports.source is not None and ports.start is not None:
+        begun = [text or [ports.start] for text in begun]
+    if sources is not None and not all(begun):
+        raise GenerateError(f"nothing says how a text begins: give '{ports.text}' a start in the spec, or `start` here")
+    ports.check(begun, sources)
+    return begun, sources
+
+
+def limit_of(model: torch.nn.Module, max_new: int, window: int | None) -> int | None:
+    """How many positions may be read at once; None: any number."""
     if max_new < 0:
         raise GenerateError(f"max_new is {max_new}; it must be 0 or more")
     if window is not None and window < 1:
         raise GenerateError(f"window is {window}; it must be 1 or more")
-    _check_ids(model, text)
-    limit = min((length for length in (longest(model), window) if length is not None), default=None)
-    reader = _Reader(model, min(limit or len(text) + max_new, len(text) + max_new), output, recompute)
-    return _generate(reader, text, max_new, limit, _chooser(sampling, below), frozenset(stop), when_full)
+    return min((length for length in (longest(model), window) if length is not None), default=None)
 
 
-def _generate(
-    reader: _Reader,
-    text: list[int],
+def room(texts: Texts, max_new: int, limit: int | None) -> int:
+    """How many positions the state must hold."""
+    needed = max(map(len, texts)) + max_new
+    return needed if limit is None else min(limit, needed)
+
+
+def decode(
+    reader: Reader,
+    texts: Texts,
+    chooser: Chooser,
+    numbers: Sequence[int] = (0,),
+    *,
     max_new: int,
     limit: int | None,
-    choose: Callable[[torch.Tensor], int],
-    stop: frozenset[int],
-    when_full: str,
-) -> Iterator[int]:
-    text = text if limit is None else text[-limit:]
+    slides: bool,
+) -> Iterator[tuple[int, int]]:
+    """Each new id with the number of its text, step by step. A text that has ended costs nothing any more."""
+    growing = [list(text) for text in texts]
     with reader:
-        for _ in range(max_new):
-            if limit is not None and len(text) > limit:
-                if when_full == "stop":
+        for made in range(max_new):
+            if limit is not None and any(len(text) > limit for text in growing):
+                if not slides:
                     return
-                text = text[-max(1, limit // 2) :]
+                growing = [text if len(text) <= limit else text[-max(1, limit // 2) :] for text in growing]
                 reader.restart()
-            token = choose(reader.read(text))
-            if token in stop:
+            elif reader.full:  # shorter texts were filled up to the length of one that has ended
+                reader.restart()
+            tokens = chooser.choose(reader.read(growing), numbers, made)
+            going = [row for row, token in enumerate(tokens) if token not in chooser.allowed.stop]
+            for row in going:
+                growing[row].append(tokens[row])
+                yield numbers[row], tokens[row]
+            if not going:
                 return
-            text.append(token)
-            yield token
-
-
-class _Reader:
-    """Logits [V] after the last id of a text that grows; with a state, only what is new runs through the model."""
-
-    def __init__(self, model: torch.nn.Module, length: int, output: str | None, recompute: bool) -> None:
-        self._model, self._length, self._output = model, length, output
-        self._device = next((p.device for p in model.parameters()), None)
-        self._keeps_state = not recompute and hasattr(model, "new_state")
-        self._was_training = model.training
-
-    def __enter__(self) -> Self:
-        self._model.eval()
-        self.restart()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._model.train(self._was_training)
-
-    def restart(self) -> None:
-        self._state: Any = None
-        self._done = 0
-        if self._keeps_state:
-            try:
-                self._state = self._model.new_state(1, self._length)  # type: ignore[operator]
-            except (ValueError, NotImplementedError):  # some block looks both ways: the text is read anew for every id
-                self._keeps_state = False
-
-    def read(self, text: Sequence[int]) -> torch.Tensor:
-        import torch
-
-        with torch.inference_mode():
-            tokens = torch.tensor([text[self._done :]], device=self._device)  # [1, n]
-            if self._state is None:
-                out = self._model(tokens)
-            else:
-                out = self._model(tokens, state=self._state)
-                self._done = len(text)
-            return logits_of(out, self._output)[0, -1].float().cpu()
-
-
-def logits_of(out: Any, output: str | None = None) -> torch.Tensor:
-    """A model's output `output` (None: its first), which must be logits by position [batch, n, V]."""
-    if isinstance(out, dict):
-        if output is not None and output not in out:
-            raise GenerateError(f"the model has no output '{output}'; it has {', '.join(out)}")
-        out = out[output] if output is not None else next(iter(out.values()))
-    if out.ndim != 3:
-        raise GenerateError(f"the output has {out.ndim} axes; logits by position have 3: batch, position, vocabulary")
-    logits: torch.Tensor = out
-    return logits
-
-
-def _chooser(sampling: Sampling, below: int | None) -> Callable[[torch.Tensor], int]:
-    import torch
-
-    generator = torch.Generator().manual_seed(sampling.seed)
-
-    def choose(logits: torch.Tensor) -> int:
-        logits = logits[:below]
-        if not torch.isfinite(logits).any():
-            raise GenerateError("the model's logits are not finite: its weights are damaged, or its training diverged")
-        if sampling.temperature == 0:
-            return int(logits.argmax())
-        probabilities = distribution(logits, sampling)
-        return int(torch.multinomial(probabilities, 1, generator=generator))
-
-    return choose
-
-
-def distribution(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """The probabilities [V] that an id is drawn from, given its logits [V]; 0 for what top_k and top_p leave out."""
-    import torch
-
-    if sampling.temperature == 0:
-        return torch.nn.functional.one_hot(logits.argmax(), len(logits)).float()
-    scaled = (logits - logits.max()) / sampling.temperature
-    if sampling.top_k is not None and sampling.top_k < len(scaled):
-        kept = torch.full_like(scaled, -torch.inf)
-        largest = scaled.topk(sampling.top_k)
-        scaled = kept.scatter(0, largest.indices, largest.values)
-    probabilities = scaled.softmax(0)
-    return probabilities if sampling.top_p is None else _nucleus(probabilities, sampling.top_p)
-
-
-def _nucleus(probabilities: torch.Tensor, p: float) -> torch.Tensor:
-    """An id stays where the more probable ones together do not reach p, so that the first always stays."""
-    import torch
-
-    ordered, order = probabilities.sort(descending=True, stable=True)
-    before = ordered.cumsum(0) - ordered
-    kept = torch.where(before < p, ordered, 0.0)
-    return torch.zeros_like(probabilities).scatter(0, order, kept / kept.sum())
-
-
-def longest(model: torch.nn.Module) -> int | None:
-    """How many positions the model can read: its shortest table of learned positions; None where it has none."""
-    lengths = [module.length for module in model.modules() if type(module).__name__ == "LearnedPositions"]
-    return min((int(length) for length in lengths if isinstance(length, int)), default=None)
-
-
-def _check_ids(model: torch.nn.Module, text: list[int]) -> None:
-    vocabulary = vocabulary_of(model)
-    for token in text:
-        if token < 0 or (vocabulary is not None and token >= vocabulary):
-            raise GenerateError(f"the prompt holds the id {token}; the model has ids from 0 to {(vocabulary or 1) - 1}")
+            if len(going) < len(growing):
+                growing, numbers = [growing[row] for row in going], [numbers[row] for row in going]
+                reader.select(going)
 
 
 def vocabulary_of(model: torch.nn.Module) -> int | None:

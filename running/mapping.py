@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from blockgraph.specs.expressions import evaluate
+from blockgraph.specs.expressions import evaluate, is_expression
 from blockgraph.specs.huggingface import HuggingFace, TensorRule
 
 Parts = tuple[str, ...]
@@ -19,7 +19,8 @@ Parts = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule with the names above it joined on: `source` to `targets`. `path` is where it stands in the YAML."""
+    """One rule with the names above it joined on: `source` to `targets` (none: such tensors are not needed). `path` is
+    where it stands in the YAML."""
 
     source: Parts
     targets: tuple[Parts, ...]
@@ -51,7 +52,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One tensor of the file and the weights that it becomes. `index`: its place in weights that stack tensors."""
+    """One tensor of the file and the weights that it becomes (none: it is not needed). `index`: its place in weights
+    that stack tensors."""
 
     tensor: str
     rule: Rule
@@ -74,10 +76,20 @@ def _below(
     rules: Mapping[str, TensorRule], source: Parts, target: Parts, path: tuple[str, ...], variables: Mapping[str, Any]
 ) -> Iterator[Rule]:
     for name, rule in rules.items():
-        theirs, ours = (*source, *name.split(".")), tuple((*target, *text.split(".")) for text in rule.to)
+        theirs = (*source, *name.split("."))
+        ours = tuple((*target, *text.split(".")) for text in _targets(rule, variables))
         groups = evaluate(rule.groups, variables) if rule.groups is not None else None
         yield Rule(theirs, ours, bool(rule.transpose), groups, (*path, name))
-        yield from _below(rule.tensors, theirs, ours[0], (*path, name, "tensors"), variables)
+        if ours:
+            yield from _below(rule.tensors, theirs, ours[0], (*path, name, "tensors"), variables)
+
+
+def _targets(rule: TensorRule, variables: Mapping[str, Any]) -> tuple[str, ...]:
+    """The paths that a rule leads to: as written, or as its expression says; none where that is null."""
+    if not is_expression(rule.to[0]):
+        return rule.to
+    found = evaluate(rule.to[0], variables)
+    return () if found is None else (found,) if isinstance(found, str) else tuple(found)
 
 
 class Mapper:

@@ -5,7 +5,7 @@ Nothing is held twice: the model is made without memory, then each tensor is cop
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,16 @@ STEP = 16 * 2**20  # bytes that are copied at a time
 
 
 @dataclass(frozen=True)
+class Published:
+    """What a model was read from: its folder, the text of its config.json, shape and kind of every tensor by name."""
+
+    folder: Path
+    config: str
+    shapes: Mapping[str, tuple[int, ...]]
+    kinds: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Imported:
     """A model with its published weights, and what was read."""
 
@@ -40,18 +50,6 @@ class Imported:
     dtype: torch.dtype
 
 
-def from_huggingface(
-    folder: str | Path,
-    *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | str | None = None,
-    sets: Sequence[str] = (),
-    plugins: Sequence[str] = (),
-) -> Model:
-    """The model of a published checkpoint's folder, with its weights, ready to answer (`eval`)."""
-    return read_published(folder, device=device, dtype=dtype, sets=sets, plugins=plugins).model
-
-
 def read_published(
     folder: str | Path,
     *,
@@ -59,11 +57,13 @@ def read_published(
     dtype: torch.dtype | str | None = None,
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
+    spec: str | Path | None = None,
 ) -> Imported:
     """Reads config.json, chooses the preset, checks that tensors and weights are each other's, and copies them.
 
-    `dtype` None keeps the file's. Raises `SpecError` with every tensor that does not fit, `WeightsError` for a file
-    that cannot be read, `BuildError` where memory or the device is missing.
+    `dtype` None keeps the file's; `spec` is a file whose `huggingface:` section is used instead of a preset's. Raises
+    `SpecError` with every tensor that does not fit, `WeightsError` for a file that cannot be read, `BuildError` where
+    memory or the device is missing.
     """
     folder = Path(folder)
     target = resolve_device(device)
@@ -74,12 +74,13 @@ def read_published(
     config = config_of(folder)
     with closing(PublishedWeights(folder)) as file:
         kind = file.dtype if dtype is None else DTYPES[dtype] if isinstance(dtype, str) else dtype
-        spec, analysed = _spec(config, file, sets, plugins)
+        found, analysed = _spec(config, file, sets, plugins, None if spec is None else Path(spec))
         check_memory(analysed, target, kind)
-        model = build_analysed(analysed, spec, device="meta", dtype=kind)
-        moves, ignored = plan(spec, analysed, model, file)
+        model = build_analysed(analysed, found, device="meta", dtype=kind)
+        moves, ignored = plan(found, analysed, model, file.shapes)
+        model.published = Published(folder, config.read_text("utf-8"), file.shapes, file.kinds)
         model.to_empty(device=target)
-        _copy(moves, model, file, spec)
+        _copy(moves, model, file, found)
         model.rebuild = replace(model.rebuild, device=str(target))  # type: ignore[type-var]
         files = len(set(file.files.values()))
         return Imported(model.eval(), len(moves), tuple(ignored), files, file.bytes, kind)
@@ -95,10 +96,10 @@ def config_of(folder: Path) -> Path:
 
 
 def _spec(
-    config: Path, file: PublishedWeights, sets: Sequence[str], plugins: Sequence[str]
+    config: Path, file: PublishedWeights, sets: Sequence[str], plugins: Sequence[str], own: Path | None
 ) -> tuple[Spec, graph.Model]:
     diagnostics = Diagnostics()
-    spec = spec_of_config(config, diagnostics, sets=sets, plugins=plugins, tensors=file.files)
+    spec = spec_of_config(config, diagnostics, sets=sets, plugins=plugins, tensors=file.files, own=own)
     analysed = analyse(spec, diagnostics) if spec is not None else None
     if spec is not None and analysed is not None:
         check_buildable(analysed, spec, diagnostics)
@@ -111,21 +112,23 @@ def _spec(
 # --- what goes where --------------------------------------------------------------------------------------------------
 
 
-def plan(spec: Spec, analysed: graph.Model, model: Model, file: PublishedWeights) -> tuple[list[Move], list[str]]:
-    """Every tensor's move, and the names that `ignore:` leaves out. Raises `SpecError` unless tensors and weights fit
-    each other completely."""
+def plan(
+    spec: Spec, analysed: graph.Model, model: Model, tensors: Mapping[str, tuple[int, ...]]
+) -> tuple[list[Move], list[str]]:
+    """Every tensor's move, and the names that `ignore:` leaves out; `tensors` are the file's shapes by name. Raises
+    `SpecError` unless tensors and weights fit each other completely."""
     assert spec.huggingface is not None  # a spec made of a config.json has the section
     shapes = {name: tuple(part.tensor.shape) for name, part in canonical_parameters(model).items()}
     mapper = Mapper(spec.huggingface, spec.vars, shapes, dict(ties(analysed.root, "")))
     problems = Problems(spec, mapper)
     moves, ignored = [], []
-    for name in file.files:
+    for name in tensors:
         move = None if mapper.ignores(name) else mapper.move(name)
-        if mapper.ignores(name):
+        if mapper.ignores(name) or (move is not None and not move.weights):
             ignored.append(name)
         elif move is None:
             problems.no_rule(name)
-        elif problems.fits(move, file.shapes[name], shapes):
+        elif problems.fits(move, tensors[name], shapes):
             moves.append(move)
     problems.missing(moves, shapes)
     problems.raise_all()

@@ -53,7 +53,8 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str: ...
 
-    def stream(self) -> TextStream: ...
+    def stream(self, after: Sequence[int] = ()) -> TextStream:
+        """A stream of what follows the ids `after`: some decoders strip the first space of a text."""
 
     def to_json(self) -> str: ...
 
@@ -79,12 +80,12 @@ class Bytes:
     def bytes_of(self, ids: Sequence[int]) -> bytes:
         """The bytes, without special ids."""
         first = len(self.specials)
-        return bytes(token - first for token in _known(ids, self.size) if token >= first)
+        return bytes(token - first for token in known(ids, self.size) if token >= first)
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.bytes_of(ids).decode("utf-8", errors="replace")
 
-    def stream(self) -> TextStream:
+    def stream(self, after: Sequence[int] = ()) -> TextStream:
         return _ByteStream(self)
 
     def to_json(self) -> str:
@@ -133,9 +134,9 @@ class Characters:
 
     def decode(self, ids: Sequence[int]) -> str:
         first = len(self.specials)
-        return "".join(self.characters[token - first] for token in _known(ids, self.size) if token >= first)
+        return "".join(self.characters[token - first] for token in known(ids, self.size) if token >= first)
 
-    def stream(self) -> TextStream:
+    def stream(self, after: Sequence[int] = ()) -> TextStream:
         return _WholeStream(self)
 
     def to_json(self) -> str:
@@ -167,11 +168,16 @@ class _WholeStream:
 
 
 class Pieces:
-    """A tokenizer of the `tokenizers` library: byte-level BPE that we trained, or a file that somebody gave."""
+    """A tokenizer of the `tokenizers` library: byte-level BPE that we trained, or a file that somebody gave.
 
-    def __init__(self, library: Any, kind: str = "file") -> None:
+    `framed`: ids come with the special ones that the file's own template puts around a text, and texts without any.
+    `rewritten`: decoding may change what stands at the end of a text when more follows (a space before a comma goes).
+    """
+
+    def __init__(self, library: Any, kind: str = "file", *, framed: bool = False, rewritten: bool = False) -> None:
         self.library = library
         self.kind = kind
+        self.framed, self.rewritten = framed, rewritten
 
     @property
     def size(self) -> int:
@@ -186,14 +192,22 @@ class Pieces:
     def encode(self, text: str) -> NDArray[np.integer[Any]]:
         import numpy as np
 
-        encodings = self.library.encode_batch(_pieces(text), add_special_tokens=False)
+        pieces = [text] if self.framed else _pieces(text)
+        encodings = self.library.encode_batch(pieces, add_special_tokens=self.framed)
         return np.concatenate([np.asarray(e.ids, dtype=np.int64) for e in encodings] or [np.zeros(0, dtype=np.int64)])
 
     def decode(self, ids: Sequence[int]) -> str:
-        return str(self.library.decode(_known(ids, self.size), skip_special_tokens=True))
+        return str(self.library.decode(known(ids, self.size), skip_special_tokens=True))
 
-    def stream(self) -> TextStream:
-        return _PieceStream(self)
+    def single_bytes(self) -> frozenset[int]:
+        """The ids that stand for one byte where no piece says a character (`<0x0A>`); decoders join runs of them."""
+        if not getattr(self.library.model, "byte_fallback", False):
+            return frozenset()
+        found = (self.library.token_to_id(f"<0x{byte:02X}>") for byte in range(256))
+        return frozenset(number for number in found if number is not None)
+
+    def stream(self, after: Sequence[int] = ()) -> TextStream:
+        return RewrittenStream(self) if self.rewritten else _PieceStream(self, after)
 
     def to_json(self) -> str:
         return str(self.library.to_str(pretty=True)) + "\n"
@@ -202,13 +216,16 @@ class Pieces:
 class _PieceStream:
     """Decodes what came since the last whole text, together with the ids before it: some decoders look one id back."""
 
-    def __init__(self, tokenizer: Pieces) -> None:
+    def __init__(self, tokenizer: Pieces, after: Sequence[int]) -> None:
         self._tokenizer = tokenizer
-        self._ids: list[int] = []
-        self._settled = 0  # ids before this one have been given out
+        self._ids = list(after)
+        self._settled = len(self._ids)  # ids before this one have been given out
+        self._bytes = tokenizer.single_bytes()
 
     def push(self, token: int) -> str:
         self._ids.append(token)
+        if token in self._bytes:  # what follows may change what a run of bytes says
+            return ""
         text = self._open_text()
         open_ids = len(self._ids) - self._settled
         return "" if text.endswith("\ufffd") and open_ids < LONGEST_CHARACTER else self._settle(text)
@@ -221,9 +238,31 @@ class _PieceStream:
         return self._tokenizer.decode(self._ids)[len(before) :]
 
     def _settle(self, text: str) -> str:
-        self._ids = self._ids[self._settled :]
+        if text:  # ids that have no text (special ones) tell a decoder nothing: those before them stay
+            self._ids = self._ids[self._settled :]
         self._settled = len(self._ids)
         return text
+
+
+class RewrittenStream:
+    """For decoders that join words and punctuation: all ids are decoded anew, and the last word is held back."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._given = 0  # characters
+
+    def push(self, token: int) -> str:
+        self._ids.append(token)
+        text = self._tokenizer.decode(self._ids)
+        return self._give(text[: max(text.rfind(" "), self._given)])
+
+    def finish(self) -> str:
+        return self._give(self._tokenizer.decode(self._ids))
+
+    def _give(self, text: str) -> str:
+        new, self._given = text[self._given :], len(text)
+        return new
 
 
 def _pieces(text: str) -> list[str]:
@@ -236,7 +275,7 @@ def _pieces(text: str) -> list[str]:
     return pieces
 
 
-def _known(ids: Sequence[int], size: int) -> list[int]:
+def known(ids: Sequence[int], size: int) -> list[int]:
     for token in ids:
         if not 0 <= token < size:
             raise TokenizerError(

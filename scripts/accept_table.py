@@ -62,10 +62,47 @@ CHECKS = [
         "drawings whose fine layout breaks a rule, of 500 random graphs and all presets in every view",
     ),
     Check(
+        "attention-window",
+        "{python} benchmarks/attention.py --slope window",
+        "<= 2.4",
+        "a training step's attention at 8192 positions over 4096; full attention has 4",
+    ),
+    Check("attention-bigbird", "{python} benchmarks/attention.py --slope bigbird", "<= 2.4", "the same"),
+    Check("attention-linear", "{python} benchmarks/attention.py --slope linear", "<= 2.4", "the same"),
+    Check(
         "parity",
         "{python} benchmarks/parity.py",
         "<= 1e-4",
         "published models against the reference library, standard deviations, worst of all presets and configurations",
     ),
     Check("decode", "{python} benchmarks/decode.py", ">= 3", "decoding with state against recomputation, 256 tokens"),
+    Check(
+        "generate-128",
+        "{python} benchmarks/generate.py --width 128 --layers 4",
+        ">= 2",
+        "greedy decoding of 256 tokens against transformers' generate, same weights, width 128, 4 layers",
+    ),
+    Check(
+        "generate-128-8",
+        "{python} benchmarks/generate.py --width 128 --layers 4 --sequences 8",
+        ">= 1.4",
+        "the same, 8 sequences",
+    ),
+    Check("generate-384", "{python} benchmarks/generate.py", ">= 1.05", "the same, width 384, 6 layers"),
+    Check(
+        "generate-gpt2",
+        "{python} benchmarks/generate.py --width 768 --layers 12 --vocab 50257 --rounds 3",
+        ">= 0.95",
+        "the same, GPT-2's size",
+    ),
+    Check(
+        "generate-nanogpt",
+        "{python} benchmarks/generate.py --against nanogpt --peer {peer:nanogpt} --rounds 3",
+        what="the same work by nanoGPT, which keeps no state, width 384, 6 layers",
+    ),
+    Check(
+        "generate-x-transformers",
+        "{python} benchmarks/generate.py --against x-transformers --rounds 3",
+        what="the same work by x-transformers with its cache, where it is installed, width 384, 6 layers",
+    ),
 ]

@@ -47,7 +47,7 @@ def blocks_page() -> str:
         "Every built-in type with its ports, options and outputs. `a?` is an optional port (in brackets: what it takes "
         "when left open), `a…` any number. At the terminal: `blockgraph blocks attention`."
     )
-    index = " · ".join(f"[{name}](#{name})" for name in BUILTIN)
+    index = " · ".join(f"[{name}](#{name.replace('.', '')})" for name in BUILTIN)
     return "\n".join(
         [NOTE, "", "# Block types", "", intro, "", index, "", *(block_section(block) for block in BUILTIN.values())]
     )
@@ -109,7 +109,7 @@ def published_page() -> str:
 def gallery_page() -> str:
     """All presets with their pictures."""
     intro = "What is shipped. Every command takes these names for a file; `blockgraph new NAME` starts yours from one."
-    index = " · ".join(f"[{name}](#{name})" for name in names())
+    index = " · ".join(f"[{name}](#{name.replace('.', '')})" for name in names())
     return "\n".join([NOTE, "", "# Gallery", "", intro, "", index, "", *map(gallery_section, names())])
 
 

@@ -68,7 +68,7 @@ def length(name: str, model: Model) -> list[str]:
     above = inherited(name)
     rows = [f"| this file | {yaml} |"]
     if above:
-        links = ", ".join(f"[{base}]({base}.md)" for base in above)
+        links = ", ".join(f"[{base}]({base}.md)" if base in presets.names() else f"`{base}`" for base in above)
         rows.append(f"| what it extends: {links} | {sum(counted(presets.text(base)) for base in above)} |")
     rows.append(f"| the plain PyTorch that it becomes, without the code of its blocks | {plain_lines(model)} |")
     entry = measured()["presets"].get(name)

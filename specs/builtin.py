@@ -45,7 +45,7 @@ _TOKENS = (
     _type(
         "positions",
         "adds a vector for each position",
-        (X,),
+        (X, Port("ids", optional=True, drawn=False)),
         ("Positions", "embedding", "positions"),
         formula="out = dropout(x + table[position + offset])",
         paper="sinusoidal: Vaswani et al. 2017; learned: Gehring et al. 2017",
@@ -65,7 +65,8 @@ _ATTENTION = (
         ),
         ("Attention", "attention", "attention"),
         formula="out = W_out · softmax(scale · (W_query query)(W_key key)ᵀ + bias) (W_value value)",
-        paper="Vaswani et al. 2017; kv_heads: Ainslie et al. 2023; rope: Su et al. 2021; alibi: Press et al. 2021",
+        paper="Vaswani et al. 2017; kv_heads: Ainslie et al. 2023; rope: Su et al. 2021; alibi: Press et al. 2021; "
+        "sparse: Child et al. 2019, Beltagy et al. 2020, Zaheer et al. 2020",
     ),
     _type(
         "latent_attention",
@@ -84,12 +85,44 @@ _ATTENTION = (
         paper="Beltagy et al. 2020, Longformer",
     ),
     _type(
+        "linear_attention",
+        "attention without a softmax: its cost grows with the length, its state not at all",
+        (X,),
+        ("LinearAttention", "linear_attention", "linear_attention"),
+        formula="out[i] = W_out · Σⱼ (φ(q[i])·φ(k[j])) v[j] / Σⱼ φ(q[i])·φ(k[j])",
+        paper="Katharopoulos et al. 2020; favor: Choromanski et al. 2021, Performer",
+    ),
+    _type(
+        "linformer_attention",
+        "attention over positions that are projected to a few",
+        (X,),
+        ("LinformerAttention", "linear_attention", "linformer"),
+        formula="out = W_out · softmax(q (E k)ᵀ / √d) (F v); E, F: length → rank",
+        paper="Wang et al. 2020, Linformer",
+    ),
+    _type(
+        "disentangled_attention",
+        "attention that compares content and relative positions apart (DeBERTa)",
+        (X, Port("table", optional=True)),
+        ("DisentangledAttention", "disentangled", "disentangled_attention"),
+        formula="softmax(scale · (q kᵀ + q position_keyᵀ + position_query kᵀ)) v, positions by the row of i - j",
+        paper="He et al. 2020, DeBERTa, section 3.1; max_distance, shared: DeBERTa-v2's code",
+    ),
+    _type(
         "relative_bias",
         "a trained bias for each head and bucket of distances",
         (Port("query"), Port("key", optional=True, follows="query")),
         ("RelativeBias", "attention", "relative_bias"),
         formula="out[0, h, i, j] = weight[bucket(j - i), h]",
         paper="Raffel et al. 2019, T5, section 2.1",
+    ),
+    _type(
+        "grid_bias",
+        "a trained bias for each head and distance between two patches of an image",
+        (),
+        ("GridBias", "vision", "grid_bias"),
+        formula="out[0, h, i, j] = weight[rows from j to i, columns from j to i, h]",
+        paper="Bao et al. 2021, BEiT; Dai et al. 2021, CoAtNet",
     ),
 )
 
@@ -194,6 +227,17 @@ _JOINING = (
     ),
 )
 
+_SHAPING = (
+    _type("blank", "zeros where the text is padding", (X,), ("Blank", "joining", "elementwise"), formula="mask · x"),
+    _type(
+        "squeeze",
+        "drops a last axis of one feature",
+        (X,),
+        ("Squeeze", "joining", "elementwise"),
+        formula="out[…] = x[…, 0]",
+    ),
+)
+
 _VISION = (
     _type(
         "patches",
@@ -243,5 +287,5 @@ _RECURRENT = (
 )
 
 BUILTIN: dict[str, BlockType] = {
-    type.name: type for type in (*_TOKENS, *_ATTENTION, *_BASIC, *_JOINING, *_VISION, *_RECURRENT)
+    type.name: type for type in (*_TOKENS, *_ATTENTION, *_BASIC, *_JOINING, *_SHAPING, *_VISION, *_RECURRENT)
 }

@@ -260,8 +260,8 @@ CODES: dict[str, Code] = {
         "a block that can be described and drawn, but not built yet",
         "Every type of the language is validated, counted and drawn. A few options have no module yet, so `build`, "
         "`train` and `generate` refuse specs that hold them.",
-        "blockgraph build bigbird.yaml   # a spec whose attention is `sparse`",
-        "blockgraph draw bigbird.yaml -o bigbird.svg",
+        "blockgraph build glove.yaml   # a spec whose embedding is `pretrained`",
+        "blockgraph draw glove.yaml -o glove.svg",
     ),
     "number-text": Code(
         "a text that looks like a number",

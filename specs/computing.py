@@ -163,6 +163,8 @@ def _item(node: ast.Subscript, scope: Scope) -> Any:
         raise OperandError(
             f"an index is a whole number, not {kind(index)}", "divide with '//'" if isinstance(index, float) else None
         )
+    if _is_lenient(node.value, scope) and not (isinstance(found, list) and -len(found) <= index < len(found)):
+        return None
     if isinstance(found, (list, tuple)):
         if not -len(found) <= index < len(found):
             raise OperandError(f"there is no item {index} in a list of {len(found)}")
@@ -185,10 +187,10 @@ def _attribute(node: ast.Attribute, scope: Scope) -> Any:
     )
 
 
-def _is_lenient(node: ast.Attribute, scope: Scope) -> bool:
-    """Whether a path begins at a mapping whose missing keys are null: then they are so at any depth."""
-    start: ast.AST = node
-    while isinstance(start, ast.Attribute):
+def _is_lenient(start: ast.AST, scope: Scope) -> bool:
+    """Whether a path begins at a mapping whose missing keys are null: then they are so at any depth, and so are items
+    of what is no list."""
+    while isinstance(start, ast.Attribute | ast.Subscript):
         start = start.value
     return isinstance(start, ast.Name) and isinstance(scope.get(start.id), Lenient)
 

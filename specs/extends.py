@@ -73,7 +73,7 @@ class Resolver:
         name = str(value.value)
         if name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name:
             return self._file(value, folder)
-        if name in presets.names():
+        if name in presets.names() or name in presets.fragments():
             return self._once(
                 f"preset {name}", value, lambda: Source(f"presets/{name}.yaml", presets.text(name), value.span), None
             )

@@ -25,8 +25,9 @@ class InputRule(Model):
 class TensorRule(Model):
     """Where tensors of one name go.
 
-    `to` has one path, or several along which the tensor is cut; `groups` runs are interleaved in the file (a number or
-    an expression over vars); `transpose` swaps the last two axes; `tensors` are rules for names below both sides. A
+    `to` has one path, or several along which the tensor is cut, or an expression over vars that gives them (null: the
+    tensor is not needed); `groups` runs are interleaved in the file (a number or such an expression); `transpose` swaps
+    the last two axes; `tensors` are rules for names below both sides. A
     capital letter that stands alone between dots is a number, the same on both sides.
     """
 

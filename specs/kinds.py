@@ -88,6 +88,9 @@ ACTIVATIONS: tuple[str, ...] = (
     "softmax",
     "identity",
     "clipped",
+    "relu6",
+    "leaky_relu",
+    "mish",
 )
 ALIASES: Mapping[str, str] = {  # transformers' names
     "gelu_new": "gelu_tanh",
@@ -121,6 +124,9 @@ Activation = Annotated[
         "softmax",
         "identity",
         "clipped",
+        "relu6",
+        "leaky_relu",
+        "mish",
     ],
     BeforeValidator(canonical_activation),
     WithJsonSchema({"enum": [*ACTIVATIONS, *ALIASES]}),

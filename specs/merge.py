@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from blockgraph.specs.names import TOP_KEYS
 from blockgraph.specs.places import Span
 from blockgraph.specs.tree import Entry, Mapping, Scalar, Sequence, Tree, find, locate
 
@@ -25,11 +26,11 @@ class _Policy:
     """How the mapping at a path takes what is written over it.
 
     `order` of new entries: `last`; `after` the one written before them; `first` (initial weights: the first match
-    wins); `needs`: last, then moved behind what their expressions read.
+    wins); `needs`: last, then moved behind what their expressions read; `sections`: as the language lists them.
     """
 
     removes: bool = False  # null takes the entry away; elsewhere it is a value
-    order: Literal["last", "after", "first", "needs"] = "last"
+    order: Literal["last", "after", "first", "needs", "sections"] = "last"
 
 
 def merge(base: Mapping, over: Mapping, path: Path = ()) -> Mapping:
@@ -47,6 +48,8 @@ def merge(base: Mapping, over: Mapping, path: Path = ()) -> Mapping:
         names = [n for n in names if not (n in base.entries and is_null(over, n))]
     if policy.order == "needs":
         names = _by_needs(names, entries)
+    if policy.order == "sections":
+        names.sort(key=lambda name: TOP_KEYS.index(name) if name in TOP_KEYS else len(TOP_KEYS))
     return Mapping({name: entries[name] for name in names}, base.span)
 
 
@@ -62,7 +65,9 @@ def _policy(path: Path) -> _Policy:
         return _Policy(removes=True, order="first")
     if path in {("vars",), ("huggingface", "vars")} or (path and path[-1] == "params" and _section(path)):
         return _Policy(order="needs")
-    if path in {(), ("blocks",), ("defaults",), ("huggingface",)} or (len(path) == 2 and path[0] == "blocks"):
+    if path == ():
+        return _Policy(removes=True, order="sections")
+    if path in {("blocks",), ("defaults",), ("huggingface",)} or (len(path) == 2 and path[0] == "blocks"):
         return _Policy(removes=True)
     if is_tensors(path) or (
         path and path[-1] in {"inputs", "outputs", "refuse"} and (_section(path) or path[0] == "huggingface")

@@ -68,6 +68,7 @@ class PositionsOptions(Options):
     length: Size | None = Field(None, description="learned: most positions (default: the axis, if its size is known)")
     offset: Count = Field(0, description="the first position's row (BART, OPT, RoBERTa: 2)")
     skip_padding: Flag = Field(False, description="count real tokens only")
+    pad: Count | None = Field(None, description="count ids other than this one only, whatever the mask says (RoBERTa)")
     layout: Literal["interleaved", "halves"] = Field(
         "interleaved", description="sinusoidal: sine and cosine alternate, or sines first"
     )
@@ -102,10 +103,10 @@ class Rope(Options):
     pairing: Literal["halves", "interleaved"] = Field(
         "halves", description="which two features rotate together: i and i + d/2, or 2i and 2i + 1"
     )
-    type: Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope"] = Field(
-        "default", description="scaling for longer texts"
+    type: Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional"] = Field(
+        "default", description="scaling for longer texts; proportional: `fraction` of the whole head's pairs rotate"
     )
-    factor: Positive | None = Field(None, description="how many times longer (linear, dynamic, llama3, yarn, longrope)")
+    factor: Positive | None = Field(None, description="how many times longer (all types but default)")
     low_freq_factor: Positive | None = Field(None, description="llama3: below it, wavelengths are scaled fully")
     high_freq_factor: Positive | None = Field(None, description="llama3: above it, wavelengths stay")
     original_length: Size | None = Field(None, description="the length in pretraining")
@@ -145,6 +146,7 @@ class Alibi(Options):
     """Attention with linear biases (Press et al. 2021)."""
 
     scaled: Flag = Field(False, description="add the bias before the scaling of the scores (Falcon)")
+    rounded: Flag = Field(False, description="slope times position in bfloat16, positions of real tokens only (Falcon)")
 
 
 class QKNorm(Options):
@@ -152,6 +154,7 @@ class QKNorm(Options):
 
     type: Literal["rms_norm", "layer_norm"] = Field("rms_norm", description="which norm")
     over: Literal["head", "all"] = Field("head", description="over each head, or over all heads together")
+    per_head: Flag = Field(False, description="over head: each head has weights of its own (StableLM, Cohere)")
     eps: NotNegative | None = Field(None, description="added to the variance (default: 1e-6 rms_norm, 1e-5 layer_norm)")
     offset: Number = Field(0.0, description="rms_norm: added to the weight (Gemma: 1)")
     bias: Flag | None = Field(None, description="layer_norm: has a bias (default: true)")
@@ -170,15 +173,55 @@ class QKNorm(Options):
             raise PydanticCustomError("bad-option", "an rms_norm has no bias")
         if self.type == "layer_norm" and self.offset:
             raise PydanticCustomError("bad-option", "'offset' belongs to rms_norm, not to layer_norm")
+        if self.per_head and self.over == "all":
+            raise PydanticCustomError("bad-option", "'per_head' belongs to norms over each head, not over all")
         return self
 
 
 class Sparse(Options):
-    """Block-sparse attention (Zaheer et al. 2020, BigBird)."""
+    """A pattern of pairs that attention looks at; the others cost nothing where texts are long."""
 
-    type: Literal["bigbird"] = Field("bigbird", description="window, global and random blocks")
-    block: Size = Field(64, description="positions of one block")
-    random: Count = Field(3, description="random blocks that each block sees")
+    type: Literal["bigbird", "dilated", "strided", "fixed", "blocks"] = Field(
+        "bigbird",
+        description="bigbird: own, neighbouring, first, last and random blocks; dilated: a window over every "
+        "dilation-th key; strided: keys nearer than stride, and every stride-th; fixed: the own block, and the "
+        "summary of every block; blocks: the own block, and its neighbours",
+    )
+    block: Size = Field(64, description="bigbird, fixed, blocks: positions of one block")
+    random: Count = Field(3, description="bigbird: random blocks that each block sees in training")
+    window: Size | None = Field(None, description="dilated: causal: the last so many keys; else half on each side")
+    dilation: Size | None = Field(None, description="dilated: from one key that is seen to the next")
+    stride: Size | None = Field(None, description="strided: from one far key that is seen to the next")
+    summary: Size = Field(1, description="fixed: the last keys of each block that all later blocks see")
+    reach: Count = Field(1, description="blocks: neighbours that are seen on each side")
+
+    OF: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "bigbird": ("block", "random"),
+        "dilated": ("window", "dilation"),
+        "strided": ("stride",),
+        "fixed": ("block", "summary"),
+        "blocks": ("block", "reach"),
+    }
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers of its type."""
+        return {name: getattr(self, name) for name in self.OF[self.type]}
+
+    @model_validator(mode="after")
+    def _options_of_the_type(self) -> Self:
+        for name in sorted(self.model_fields_set - {"type", *self.OF[self.type]}):
+            raise PydanticCustomError(
+                "bad-option", "'{name}' does not belong to sparse type '{type}'", {"name": name, "type": self.type}
+            )
+        for name, value in self.numbers.items():
+            if value is None:
+                raise PydanticCustomError(
+                    "missing-option", "sparse type '{type}' needs '{name}'", {"type": self.type, "name": name}
+                )
+        if self.type == "fixed" and self.summary > self.block:
+            raise PydanticCustomError("bad-option", "a block's 'summary' is longer than the block")
+        return self
 
 
 def _all_sides(value: Any) -> Any:
@@ -204,12 +247,15 @@ class AttentionOptions(Options):
     softcap: Positive | None = Field(None, description="scores become cap·tanh(scores / cap) (Gemma 2)")
     rope: Rope | None = Field(None, description="rotary positions")
     alibi: Annotated[Alibi | None, BeforeValidator(_switch)] = Field(
-        None, description="linear distance biases: true, or {scaled}"
+        None, description="linear distance biases: true, or {scaled, rounded}"
     )
     qk_norm: QKNorm | None = Field(None, description="norms on queries and keys")
     sinks: Flag = Field(False, description="a learned score per head that takes attention away (GPT-OSS)")
     clip: Positive | None = Field(None, description="clamps queries, keys and values to this size (OLMo, MPT)")
-    sparse: Sparse | None = Field(None, description="block-sparse pattern")
+    sparse: Sparse | None = Field(None, description="a sparse pattern instead of a window")
+    global_tokens: Count = Field(
+        0, description="with window or sparse: so many first positions see all, are seen by all"
+    )
 
 
 class LatentAttentionOptions(Options):
@@ -233,11 +279,69 @@ class LocalGlobalAttentionOptions(Options):
     dropout: Rate = Field(0.0, description="dropout on the attention weights")
 
 
+class LinearAttentionOptions(Options):
+    heads: Size = Field(description="number of heads")
+    head_dim: Size | None = Field(None, description="features of a head (default: width // heads)")
+    feature_map: Literal["elu", "relu", "favor"] = Field(
+        "elu", description="of queries and keys: elu(x) + 1, relu(x), or random features of the softmax (Performer)"
+    )
+    features: Size | None = Field(None, description="favor: random features of a head (default: 4 · head_dim)")
+    causal: Flag = Field(False, description="a position sees itself and earlier ones only")
+    bias: Flag = Field(True, description="the projections have a bias")
+    eps: NotNegative = Field(1e-6, description="added to the sum that the mixture is divided by")
+
+
+class LinformerAttentionOptions(Options):
+    heads: Size = Field(description="number of heads")
+    length: Size = Field(description="the longest sequence")
+    rank: Size = Field(description="what its positions are projected to")
+    share: Literal["none", "heads", "key_value"] = Field(
+        "heads",
+        description="projections of positions: one for each head's keys, one for its values; one for all heads' keys, "
+        "one for values; one for all",
+    )
+    bias: Flag = Field(True, description="the projections of features have a bias")
+    dropout: Rate = Field(0.0, description="dropout on the attention weights")
+
+
+class DisentangledBias(ProjectionBias):
+    """Which projections of disentangled attention have a bias; `bias: true` or `false` means all six."""
+
+    position_key: Flag = Field(True, description="the projection of positions as keys has a bias")
+    position_query: Flag = Field(True, description="the projection of positions as queries has a bias")
+
+
+def _all_six(value: Any) -> Any:
+    return dict.fromkeys(DisentangledBias.model_fields, value) if isinstance(value, bool) else value
+
+
+class DisentangledAttentionOptions(Options):
+    heads: Size = Field(description="number of heads")
+    head_dim: Size | None = Field(None, description="features of a head (default: width // heads)")
+    to_position: Flag = Field(True, description="scores of queries with positions")
+    from_position: Flag = Field(True, description="scores of positions with keys")
+    bias: Annotated[DisentangledBias, BeforeValidator(_all_six)] = Field(
+        default_factory=DisentangledBias, description="projections with a bias: true, false, or by name"
+    )
+    shared: Flag = Field(False, description="positions use the projections of queries and keys")
+    max_distance: Size | None = Field(
+        None, description="rows of the table grow logarithmically up to here (default: a row for each distance)"
+    )
+    dropout: Rate = Field(0.0, description="dropout on the attention weights")
+
+
 class RelativeBiasOptions(Options):
     heads: Size = Field(description="number of heads of the attention that reads it")
     buckets: Size = Field(32, description="distances that are told apart")
     max_distance: Size = Field(128, description="from here on all distances share a bucket")
     bidirectional: Flag = Field(True, description="later keys have buckets of their own (half of them)")
+
+
+class GridBiasOptions(Options):
+    heads: Size = Field(description="number of heads of the attention that reads it")
+    rows: Size = Field(description="patches from top to bottom")
+    columns: Size = Field(description="patches from left to right")
+    class_token: Flag = Field(True, description="a position before the patches, with entries of its own")
 
 
 # --- position-wise layers ---------------------------------------------------------------------------------------------
@@ -281,6 +385,7 @@ class LayerNormOptions(Options):
     eps: NotNegative = Field(1e-5, description="added to the variance")
     weight: Flag = Field(True, description="has a weight")
     bias: Flag = Field(True, description="has a bias (with a weight only)")
+    offset: Number = Field(0.0, description="added to the weight (Nemotron: 1)")
 
 
 class RMSNormOptions(Options):
@@ -379,26 +484,37 @@ class ParameterOptions(Options):
     ] = Field("normal", description="how it starts: normal (std 0.02), zeros, ones, or a number")
 
 
+PLACES = ("first", "last", "mean", "max", "token", "highest")
+
+
 def _take(value: Any) -> int | str:
-    kinds = ("first", "last", "mean", "max", "token")
-    return bounded(value, 0) if is_number(value) else choice(value, kinds, "a position")
+    return bounded(value, -(2**31)) if is_number(value) else choice(value, PLACES, "a position")
 
 
 class PoolOptions(Options):
     take: Annotated[
         int | str,
         PlainValidator(_take),
-        WithJsonSchema(
-            {"anyOf": [{"type": "integer", "minimum": 0}, {"enum": ["first", "last", "mean", "max", "token"]}]}
-        ),
-    ] = Field(description="first, last, mean, max, a position, or token (the first place of an id)")
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": -(2**31)}, {"enum": list(PLACES)}]}),
+    ] = Field(
+        description="first, last, mean, max, a position (below 0: counted from the end, padding too), token (the first "
+        "place of an id) or highest (the first place of the highest id)"
+    )
     token: Count | None = Field(None, description="take token: the id whose first place is taken")
+
+
+def _both(value: Any) -> Any:
+    """One number is both sides."""
+    return tuple(value) if isinstance(value, list) else (value, value) if is_number(value) else value
 
 
 class PatchesOptions(Options):
     width: Size = Field(description="features of each patch's vector")
-    size: Size = Field(description="pixels along each side of a patch")
+    size: Annotated[tuple[Size, Size], BeforeValidator(_both)] = Field(
+        description="pixels along each side of a patch, or [height, width]"
+    )
     bias: Flag = Field(True, description="has a bias")
+    cut: Flag = Field(False, description="leave out pixels on the right and at the bottom that fill no patch")
 
 
 class Conv1dOptions(Options):
@@ -413,6 +529,14 @@ class SimilarityOptions(Options):
 
 
 class EqualOptions(Options):
+    pass
+
+
+class BlankOptions(Options):
+    pass
+
+
+class SqueezeOptions(Options):
     pass
 
 

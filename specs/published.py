@@ -35,7 +35,6 @@ Steps = tuple[str | int, ...]
 
 LEFT_OUT = ("train",)  # it teaches the preset, with data and weights that lie beside nobody's config.json
 ALWAYS = {  # what no preset has, by the key of config.json
-    "auto_map": Refusal(what="code that the model brings with it"),
     "pruned_heads": Refusal(what="layers from which single heads were cut"),
 }
 
@@ -75,7 +74,8 @@ def _values(
         if any(other not in values and other not in fixed for other in _reads(raw, huggingface, name)):
             continue
         try:
-            values[name] = _value(raw, config, {**values, **fixed}, (name,))
+            known = {other: Lenient(value) if isinstance(value, dict) else value for other, value in values.items()}
+            values[name] = _value(raw, config, {**known, **fixed}, (name,))
         except ExpressionError as error:
             errors[name] = error
     return values, errors
@@ -109,7 +109,7 @@ def _value(raw: Any, config: Mapping[str, Any], scope: Mapping[str, Any], path: 
         return next((value for value in found if value is not None), None)
     if is_expression(raw):
         return _computed(raw, scope, path)
-    return _at(config, raw.split(".")) if isinstance(raw, str) else raw
+    return _at(config, _steps(raw)) if isinstance(raw, str) else raw
 
 
 def _computed(text: str, scope: Mapping[str, Any], path: Steps) -> Any:
@@ -120,10 +120,13 @@ def _computed(text: str, scope: Mapping[str, Any], path: Steps) -> Any:
         raise
 
 
-def _at(config: Any, steps: Sequence[str]) -> Any:
-    """What stands at a path, null where nothing does."""
+def _at(config: Any, steps: Steps) -> Any:
+    """What stands at a path, null where nothing does; a number is a place in a list."""
     for step in steps:
-        config = config.get(step) if isinstance(config, Mapping) else None
+        if isinstance(config, list) and isinstance(step, int):
+            config = config[step] if step < len(config) else None
+        else:
+            config = config.get(str(step)) if isinstance(config, Mapping) else None
     return config
 
 
@@ -181,9 +184,11 @@ def spec_of_config(
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
     tensors: Collection[str] | None = None,
+    own: Path | None = None,
 ) -> Spec | None:
     """The spec of the model that a config.json describes; None, with errors in `diagnostics`, where it is refused.
-    `tensors` are the names in its checkpoint, where that is at hand.
+    `tensors` are the names in its checkpoint, where that is at hand; `own` is a spec with a `huggingface:` section that
+    is taken instead of a preset's.
 
     It is a preset's, with the config's sizes for its vars, the folder's name, and without the preset's `train:`.
     """
@@ -192,19 +197,38 @@ def spec_of_config(
     path = Path(path)
     source = read_file(path, diagnostics)
     config = read_json(source, diagnostics) if source else None
-    choice = _choice(config, diagnostics) if config else None
+    choice = None if config is None else ("", None) if own is not None else _choice(config, diagnostics)
     if config is None or choice is None:
         return None
-    preset, outputs = choice
-    resolver = Resolver(Path(), diagnostics)
-    base = resolver.resolve(Source(f"presets/{preset}.yaml", presets.text(preset)), None)
-    tree = _Configuring(preset, base, config, diagnostics, tensors).tree(path) if base else None
+    resolver = Resolver(Path() if own is None else own.parent, diagnostics)
+    base, name, outputs = _base(own, resolver, config) if own is not None else _shipped(*choice, resolver)
+    tree = _Configuring(name, base, config, diagnostics, tensors).tree(path) if base else None
     tree = with_outputs(tree, outputs) if tree else None
     if tree is None or diagnostics.has_errors:
         return None
     types = {**BUILTIN, **load_plugins(plugins, diagnostics)}
     tree = apply_sets(tree, tuple(sets), diagnostics)
     return spec_of(tree, diagnostics, types, plugins=tuple(plugins), origin=path, folders=resolver.folders)
+
+
+def _shipped(
+    preset: str, outputs: Outputs | None, resolver: Resolver
+) -> tuple[MappingTree | None, str, Outputs | None]:
+    source = Source(f"presets/{preset}.yaml", presets.text(preset))
+    return resolver.resolve(source, None), preset, outputs
+
+
+def _base(own: Path, resolver: Resolver, config: MappingTree) -> tuple[MappingTree | None, str, Outputs | None]:
+    """A spec of one's own, its name, and the outputs that its `architectures` gives the config's class."""
+    source = read_file(own, resolver.diagnostics)
+    base = resolver.resolve(source, own.parent) if source else None
+    head = find(config, ("architectures", 0))
+    named = find(base, ("huggingface", "architectures", str(plain(head)))) if base and head else None
+    if base and find(base, ("huggingface",)) is None:
+        message = "there is no `huggingface:` section: it says what config.json and its tensors mean here"
+        resolver.diagnostics.error("missing-key", message, _start(base))
+        return None, own.name, None
+    return base, own.name, (plain(named) or None) if named else None
 
 
 class _Configuring:
@@ -264,13 +288,13 @@ class _Configuring:
         return Entry(Scalar(name, name, "", span), Scalar(text, text, '"', span))
 
     def _vars(self, values: Mapping[str, Any]) -> dict[str, Entry]:
-        """`vars:` with the config's values in place of the preset's: whole ones, never merged into them."""
+        """`vars:` with the config's values in place of the preset's: whole ones, never merged into them. What is no var
+        of the preset is there for the section's other values only."""
         found = self.base.entries.get("vars")
         written = dict(found.value.entries) if found and isinstance(found.value, MappingTree) else {}
-        for name, value in values.items():
-            self._check_kind(name, value)
-            key = written[name].key if name in written else Scalar(name, name, "", self._place(name))
-            written[name] = Entry(key, as_tree(value, self._place(name)))
+        for name in [name for name in values if name in written]:
+            self._check_kind(name, values[name])
+            written[name] = Entry(written[name].key, as_tree(values[name], self._place(name)))
         key = found.key if found else Scalar("vars", "vars", "", self.base.span)
         return {"vars": Entry(key, MappingTree(written, self.base.span))}
 
@@ -297,7 +321,7 @@ class _Configuring:
     def _place(self, name: str) -> Span:
         """Where a var's value is written: in config.json, or where the preset computes it."""
         for part in self._parts(name):
-            if _is_path(part) and _at(self.data, part.split(".")) is not None:
+            if _is_path(part) and _at(self.data, _steps(part)) is not None:
                 return locate(self.config, _steps(part))
             if part is not None and not _is_path(part):
                 break
@@ -309,7 +333,7 @@ def _is_path(raw: Any) -> bool:
 
 
 def _steps(path: str) -> Steps:
-    return tuple(path.split("."))
+    return tuple(int(step) if step.isdecimal() else step for step in path.split("."))
 
 
 def _alike(value: Any, own: Any) -> bool:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input of a block type. `follows` names the port whose value it takes when left open (key: query)."""
+    """An input of a block type. `follows` names the port whose value it takes when left open (key: query); what is not
+    `drawn` says only where padding is."""
 
     name: str
     optional: bool = False
     many: bool = False
     follows: str | None = None
+    drawn: bool = True
 
 
 @dataclass(frozen=True, slots=True)

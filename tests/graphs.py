@@ -70,7 +70,7 @@ def _block(draw: st.DrawFn, inputs: list[str], look_ahead: bool, depth: int) -> 
     if "memory" in inputs:
         query = draw(st.sampled_from([name for name in (*inputs, *nodes) if name != "memory"]))
         nodes["cross"] = _attention(draw, query, True) | {"in": {"query": query, "key": "memory"}}
-        for word in ("causal", "window", "rope"):
+        for word in ("causal", "window", "rope", "sparse", "global_tokens"):
             nodes["cross"].pop(word, None)
     shared = [name for name, node in nodes.items() if node["type"] in ("ffn", "linear") and "if" not in node]
     if shared and draw(st.booleans()):
@@ -80,13 +80,36 @@ def _block(draw: st.DrawFn, inputs: list[str], look_ahead: bool, depth: int) -> 
     return {"inputs": inputs, "nodes": nodes}
 
 
-KINDS = ("attention", "ffn", "norm", "linear", "join", "multiply", "scale", "lstm", "gru", "cut", "add_norm", "softcap")
+PATTERNS = (
+    {"type": "dilated", "window": 3, "dilation": 2},
+    {"type": "strided", "stride": 3},
+    {"type": "fixed", "block": 3},
+    {"type": "blocks", "block": 2},
+)
+KINDS = (
+    "attention",
+    "linear_attention",
+    "ffn",
+    "norm",
+    "linear",
+    "join",
+    "multiply",
+    "scale",
+    "lstm",
+    "gru",
+    "cut",
+    "add_norm",
+    "softcap",
+)
 
 
 def _node(draw: st.DrawFn, kind: str, source: str, other: str, look_ahead: bool) -> dict[str, Any]:
     match kind:
         case "attention":
             return _attention(draw, source, look_ahead)
+        case "linear_attention":
+            node = {"type": kind, "heads": 2, "causal": not look_ahead or draw(st.booleans()), "in": source}
+            return node | {"feature_map": draw(st.sampled_from(["elu", "favor"]))}
         case "ffn":
             hidden = draw(st.sampled_from([8, "=2*width", "=width + layer"]))
             return {
@@ -130,6 +153,10 @@ def _attention(draw: st.DrawFn, source: str, look_ahead: bool, layered: bool = T
         node["rope"] = {"theta": draw(st.sampled_from([1e4, "=100.0 * (layer + 1)" if layered else 500.0]))}
     if draw(st.booleans()):
         node["window"] = draw(st.sampled_from([3, "=layer + 2" if layered else 5]))
+    elif draw(st.booleans()):
+        node["sparse"] = draw(st.sampled_from(PATTERNS))
+    if ("window" in node or "sparse" in node) and draw(st.booleans()):
+        node["global_tokens"] = 2
     if draw(st.booleans()):
         node["qk_norm"] = {"type": draw(st.sampled_from(NORMS))}
     return node

@@ -223,8 +223,10 @@ def test_public_names() -> None:
         "build",
         "check",
         "draw",
+        "export",
         "from_huggingface",
         "load",
+        "quantize",
     ]
     assert sorted(blockgraph.__all__) == names
     assert all(hasattr(blockgraph, name) for name in names)

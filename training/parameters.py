@@ -23,6 +23,7 @@ EMBEDDINGS = (
     "Embedding",
     "LearnedPositions",
     "RelativeBias",
+    "GridBias",
     "Parameter",
 )  # tables, whose rows are vectors on their own
 

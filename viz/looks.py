@@ -27,6 +27,9 @@ ACTIVATIONS = {
     "softmax": "Softmax",
     "identity": "Identity",
     "clipped": "Clipped SwiGLU",
+    "relu6": "ReLU6",
+    "leaky_relu": "Leaky ReLU",
+    "mish": "Mish",
 }
 _GATED = {"silu": "SwiGLU", "gelu": "GeGLU", "gelu_tanh": "GeGLU", "relu": "ReGLU", "sigmoid": "GLU"}
 
@@ -108,8 +111,18 @@ def _attention_extras(leaf: Leaf) -> tuple[str, ...]:
         "QK norm" if _option(leaf, "qk_norm") else "",
         f"softcap {number(softcap)}" if softcap else "",
         "sinks" if _option(leaf, "sinks") else "",
-        "block-sparse" if _option(leaf, "sparse") else "",
+        sparse_words(_option(leaf, "sparse")),
+        f"{first} global token{'s' * (first > 1)}" if (first := _option(leaf, "global_tokens")) else "",
     )
+
+
+def sparse_words(sparse: Any) -> str:
+    """What a sparse pattern is called: `strided 64`, `window 32 × 4`."""
+    if sparse is None:
+        return ""
+    size = sparse.stride or sparse.block
+    said = {"bigbird": "block-sparse", "dilated": f"window {sparse.window} × {sparse.dilation}"}
+    return said.get(sparse.type, f"{sparse.type} {size}")
 
 
 def _beside_attention(leaf: Leaf) -> Face | None:
@@ -131,9 +144,32 @@ def local_global_attention(leaf: Leaf) -> Face:
     return Face("attention", ("Local + Global", "Attention"), small)
 
 
+def linear_attention(leaf: Leaf) -> Face:
+    masked = ("Masked",) if _option(leaf, "causal") else ()
+    small = _facts(f"{_option(leaf, 'heads')} heads", f"φ = {_option(leaf, 'feature_map')}", _amount(leaf))
+    return Face("attention", (*masked, "Linear", "Attention"), small)
+
+
+def linformer_attention(leaf: Leaf) -> Face:
+    ranks = f"{_option(leaf, 'length')} → {_option(leaf, 'rank')} positions"
+    return Face(
+        "attention", ("Linformer", "Attention"), _facts(f"{_option(leaf, 'heads')} heads", ranks, _amount(leaf))
+    )
+
+
+def disentangled_attention(leaf: Leaf) -> Face:
+    small = _facts(f"{_option(leaf, 'heads')} heads", _amount(leaf))
+    return Face("attention", ("Disentangled", "Attention"), small)
+
+
 def relative_bias(leaf: Leaf) -> Face:
     small = _facts(f"{_option(leaf, 'buckets')} buckets", _amount(leaf))
     return Face("positions", ("Relative", "Position Bias"), small)
+
+
+def grid_bias(leaf: Leaf) -> Face:
+    small = _facts(f"{_option(leaf, 'rows')} × {_option(leaf, 'columns')}", _amount(leaf))
+    return Face("positions", ("Relative 2-D", "Position Bias"), small)
 
 
 def ffn(leaf: Leaf) -> Face:
@@ -207,8 +243,8 @@ def parameter(leaf: Leaf) -> Face:
 
 
 def patches(leaf: Leaf) -> Face:
-    size = _option(leaf, "size")
-    return Face("vision", ("Patches",), _facts(f"{size} × {size}" if isinstance(size, int) else "", _amount(leaf)))
+    size = _option(leaf, "size", ())
+    return Face("vision", ("Patches",), _facts(" × ".join(map(str, size)), _amount(leaf)))
 
 
 def conv1d(leaf: Leaf) -> Face:
@@ -219,13 +255,22 @@ def conv1d(leaf: Leaf) -> Face:
 
 def pool(leaf: Leaf) -> Face:
     take = _option(leaf, "take")
-    names = {"first": "First position", "last": "Last position", "mean": "Mean", "max": "Max", "token": "At token"}
+    names = {"first": "First position", "last": "Last position", "mean": "Mean", "max": "Max"}
+    names |= {"token": "At token", "highest": "At highest id"}
     said = names.get(take, f"Position {take}")
     return Face("pool", (f"{said} {_option(leaf, 'token')}" if take == "token" else said,))
 
 
 def similarity(leaf: Leaf) -> Face:
     return Face("join", ("Cosine", "Similarity") if _option(leaf, "cosine") else ("Dot Products",))
+
+
+def blank(leaf: Leaf) -> Face:
+    return Face("elementwise", ("Blank", "Padding"))
+
+
+def squeeze(leaf: Leaf) -> Face:
+    return Face("join", ("Squeeze",))
 
 
 def equal(leaf: Leaf) -> Face:

@@ -13,7 +13,7 @@ from blockgraph.builder.rules_attention import AttentionRules, key_of, value_of
 from blockgraph.builder.shapes import Size
 from blockgraph.viz.faces import Face
 from blockgraph.viz.figure import Frame
-from blockgraph.viz.looks import number
+from blockgraph.viz.looks import number, sparse_words
 from blockgraph.viz.open_parts import Flow, Parts, amount, linear, operation, product, said
 
 SIDES = ("query", "key", "value")
@@ -82,7 +82,7 @@ def _projected(whole: Parts, leaf: Leaf, sizes: _Sizes, side: str, source: Flow)
 def _norm(leaf: Leaf, side: str) -> Face:
     o: Any = leaf.options
     norm = o.qk_norm
-    over = "over all heads" if norm.over == "all" else "per head"
+    over = "over all heads" if norm.over == "all" else "per head, each its own" if norm.per_head else "per head"
     name = "RMSNorm" if norm.type == "rms_norm" else "LayerNorm"
     return Face("norm", (name,), said(over, amount(leaf, f"{side}_norm")))
 
@@ -128,7 +128,7 @@ def _steps(leaf: Leaf, sizes: _Sizes) -> list[tuple[str, Face, str]]:
         steps.append(alibi)
     if "bias" in leaf.inputs:
         steps.append(("bias", Face("elementwise", ("+",), shape="circle"), "bias"))
-    kinds = ["causal" if o.causal else "", f"window {o.window}" if o.window else "", "block-sparse" if o.sparse else ""]
+    kinds = ["causal" if o.causal else "", f"window {o.window}" if o.window else "", sparse_words(o.sparse)]
     if any(kinds) or "mask" in leaf.inputs:
         steps.append(("mask", operation("Mask", *kinds), "mask" if "mask" in leaf.inputs else ""))
     return steps

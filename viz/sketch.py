@@ -179,7 +179,7 @@ def _read(call: Call) -> set[str]:
 
 
 def _ports(leaf: Leaf) -> tuple[str, ...]:
-    return tuple(port.name for port in leaf.type.ports)
+    return tuple(port.name for port in leaf.type.ports if port.drawn)
 
 
 def _main(leaf: Leaf) -> frozenset[str]:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from blockgraph.blocks.alibi import alibi_slopes
+from blockgraph.blocks.alibi import LinearBiases, alibi_slopes
 from blockgraph.blocks.attention import Attention
 from blockgraph.blocks.rope import RotaryPositions
 
@@ -37,7 +37,10 @@ def normed(x: Tensor, weights: dict[str, Tensor], name: str, options: dict[str, 
     if options["type"] == "layer_norm":
         x = x - x.mean(-1, keepdim=True)
     x = x / torch.sqrt((x * x).mean(-1, keepdim=True) + options["eps"])
-    return x * (weights[f"{name}.weight"] + options.get("offset", 0.0)) + weights.get(f"{name}.bias", 0.0)
+    weight, bias = weights[f"{name}.weight"], weights.get(f"{name}.bias", torch.zeros(()))
+    if options.get("per_head"):  # x is [B, H, T, D]
+        weight, bias = weight.unsqueeze(1), bias.unsqueeze(1) if bias.dim() else bias
+    return x * (weight + options.get("offset", 0.0)) + bias
 
 
 def slope(head: int, heads: int) -> float:
@@ -46,6 +49,21 @@ def slope(head: int, heads: int) -> float:
     if head < closest:
         return (2 ** -(2 ** -(math.log2(closest) - 3))) ** (head + 1)
     return (2 ** -(2 ** -(math.log2(2 * closest) - 3))) ** (1 + 2 * (head - closest))
+
+
+def mpt_slopes(heads: int) -> list[float]:
+    """MPT's code, in its own words."""
+    power = 2 ** math.ceil(math.log2(heads))
+    slopes = 1.0 / torch.pow(2, torch.arange(1, power + 1, dtype=torch.float64) * (8 / power))
+    return (slopes if power == heads else torch.cat([slopes[1::2], slopes[::2]]))[:heads].tolist()
+
+
+def linear_bias(o: dict[str, Any], head: int, i: int, j: int, real: Tensor | None) -> float:
+    """ALiBi's term for query i and key j; `real` [K] are the real tokens."""
+    if not o.get("rounded"):
+        return slope(head, HEADS) * (j - i)
+    place = j if real is None else int((real.cumsum(0)[j] - 1) * real[j])
+    return float(torch.tensor(slope(head, HEADS)).bfloat16() * place)
 
 
 def reference(
@@ -84,7 +102,8 @@ def reference(
                     if o.get("softcap"):
                         s = o["softcap"] * torch.tanh(s / o["softcap"])
                     if o.get("alibi") is not None:
-                        s = s + slope(h, heads) * (j - i) * (scale if o["alibi"].get("scaled") else 1)
+                        real = None if key_mask is None else key_mask[b]
+                        s = s + linear_bias(o["alibi"], h, i, j, real) * (scale if o["alibi"].get("scaled") else 1)
                     if bias is not None:
                         s = s + (bias[b, i, j] if bias.dim() == 3 else bias[b % len(bias), h, i, j])
                     shown = not o.get("causal") or j <= i
@@ -114,16 +133,23 @@ rope_options = st.fixed_dictionaries(
         "pairing": st.sampled_from(["halves", "interleaved"]),
     },
 ) | st.just({"type": "linear", "factor": 2.5})
-norm_options = st.fixed_dictionaries(
-    {"type": st.just("rms_norm"), "over": st.sampled_from(["head", "all"]), "eps": st.just(1e-2)},
-    optional={"offset": st.sampled_from([0.0, 1.0])},
-) | st.fixed_dictionaries(
-    {
-        "type": st.just("layer_norm"),
-        "over": st.sampled_from(["head", "all"]),
-        "eps": st.just(1e-2),
-        "bias": st.booleans(),
-    },
+norm_options = (
+    st.fixed_dictionaries(
+        {"type": st.just("rms_norm"), "over": st.sampled_from(["head", "all"]), "eps": st.just(1e-2)},
+        optional={"offset": st.sampled_from([0.0, 1.0])},
+    )
+    | st.fixed_dictionaries(
+        {"type": st.sampled_from(["rms_norm", "layer_norm"]), "over": st.just("head"), "eps": st.just(1e-2)},
+        optional={"per_head": st.just(True)},
+    )
+    | st.fixed_dictionaries(
+        {
+            "type": st.just("layer_norm"),
+            "over": st.sampled_from(["head", "all"]),
+            "eps": st.just(1e-2),
+            "bias": st.booleans(),
+        },
+    )
 )
 bias_options = st.booleans() | st.fixed_dictionaries({n: st.booleans() for n in ("query", "key", "value", "out")})
 options = st.fixed_dictionaries(
@@ -138,7 +164,7 @@ options = st.fixed_dictionaries(
         "sinks": st.just(True),
         "clip": st.just(0.4),
         "rope": rope_options,
-        "alibi": st.sampled_from([{}, {"scaled": True}]),
+        "alibi": st.sampled_from([{}, {"scaled": True}, {"scaled": True, "rounded": True}]),
         "qk_norm": norm_options,
         "fused": st.booleans(),
     },
@@ -226,6 +252,16 @@ def test_slopes_are_the_published_ones() -> None:
     assert alibi_slopes(8) == [2.0**-h for h in range(1, 9)]
     for heads in (1, 2, 3, 6, 12, 71):
         assert alibi_slopes(heads) == pytest.approx([slope(h, heads) for h in range(heads)])
+        assert alibi_slopes(heads) == pytest.approx(mpt_slopes(heads))
+
+
+def test_rounded_biases_are_falcons() -> None:
+    """slope · j in bfloat16: with 12 heads neither slopes nor products have so few digits."""
+    mask = torch.tensor([[False, True, True, True], [True, True, False, True]])
+    biases = LinearBiases(12, rounded=True)(0, 4, torch.arange(4), mask)
+    slopes = torch.tensor([slope(h, 12) for h in range(12)]).bfloat16()
+    places = torch.tensor([[0, 0, 1, 2], [0, 1, 0, 2]])
+    assert torch.equal(biases[:, :, 0], (slopes[None, :, None] * places[:, None]).float())
 
 
 def test_dropout_falls_on_probabilities_while_training_only() -> None:

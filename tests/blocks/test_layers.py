@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blockgraph.blocks.activations import ACTIVATION_FUNCTIONS, Activation
-from blockgraph.blocks.elementwise import Add, Dropout, Equal, Multiply, Scale, Softcap
+from blockgraph.blocks.elementwise import Add, Blank, Dropout, Equal, Multiply, Scale, Softcap, Squeeze
 from blockgraph.blocks.embedding import Embedding
 from blockgraph.blocks.feed_forward import FeedForward
 from blockgraph.blocks.joining import Concat, Split
@@ -33,6 +33,9 @@ FORMULAS: dict[str, Any] = {
     "exp": math.exp,
     "identity": lambda x: x,
     "clipped": lambda x: min(x, 7.0) / (1 + math.exp(-1.702 * min(x, 7.0))),
+    "relu6": lambda x: min(max(x, 0.0), 6.0),
+    "leaky_relu": lambda x: max(x, 0.01 * x),
+    "mish": lambda x: x * math.tanh(math.log1p(math.exp(x))),
 }
 
 
@@ -56,10 +59,13 @@ def randomised(module: Any) -> Any:
 
 
 @pytest.mark.parametrize(("weight", "bias"), [(True, True), (True, False), (False, False)])
-def test_layer_norm(weight: bool, bias: bool) -> None:
-    module = randomised(LayerNorm(5, eps=0.1, weight=weight, bias=bias))
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_layer_norm(weight: bool, bias: bool, offset: float) -> None:
+    fresh = LayerNorm(5, eps=0.1, weight=weight, bias=bias, offset=offset)
+    assert torch.allclose(fresh(X.float()), F.layer_norm(X.float(), (5,), eps=0.1))
+    module = randomised(fresh)
     wanted = (X - X.mean(-1, keepdim=True)) / torch.sqrt(X.var(-1, correction=0, keepdim=True) + 0.1)
-    wanted = wanted * module.weight if weight else wanted
+    wanted = wanted * (module.weight + offset) if weight else wanted
     assert torch.allclose(module(X), wanted + module.bias if bias else wanted)
     assert len(list(LayerNorm(5, weight=False).parameters())) == 0
 
@@ -82,7 +88,8 @@ def test_norms_start_as_the_identity_and_work_in_autocast(offset: float) -> None
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: LayerNorm(5), lambda: RMSNorm(5, offset=1), lambda: AddNorm(5), lambda: AddNorm(5, "rms_norm")]
+    "make",
+    [lambda: LayerNorm(5, offset=1), lambda: RMSNorm(5, offset=1), lambda: AddNorm(5), lambda: AddNorm(5, "rms_norm")],
 )
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_compiled_norms_equal_the_kernels(make: Any, dtype: torch.dtype) -> None:
@@ -209,6 +216,17 @@ def test_equal_makes_a_mask() -> None:
     assert mask[0].tolist() == [[True, True, False], [True, True, False], [False, False, True]]
 
 
+def test_blank_zeroes_padding() -> None:
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1]], dtype=torch.bool)
+    assert torch.equal(Blank()(X, mask=mask), X * mask.unsqueeze(-1)) and Blank()(X) is X
+    assert torch.equal(Blank()(X[:, 2:], mask=mask), X[:, 2:] * mask[:, 2:, None])  # the mask covers all so far
+    assert torch.equal(Blank()(X[..., 0], mask=mask), X[..., 0] * mask)
+
+
+def test_squeeze_drops_one_feature() -> None:
+    assert torch.equal(Squeeze()(X[..., :1]), X[..., 0]) and Squeeze()(X[:, :1, :1]).shape == (3, 1)
+
+
 def test_concat_broadcasts_and_joins_masks() -> None:
     prefix = torch.ones(2, 5, dtype=torch.float64)
     along = Concat("positions")
@@ -262,6 +280,7 @@ def test_pool() -> None:
     assert torch.allclose(Pool("mean")(X, mask=mask), torch.stack([X[0].mean(0), X[1, :2].mean(0), nothing]))
     assert torch.equal(Pool("max")(X, mask=mask), torch.stack([X[0].amax(0), X[1, :2].amax(0), nothing]))
     ids = torch.tensor([[4, 9, 9, 0], [9, 1, 1, 9], [1, 2, 3, 4]])
+    assert torch.equal(Pool("highest")(X, ids), torch.stack([row[i] for row, i in zip(X, ids.argmax(1), strict=True)]))
     assert torch.equal(Pool("token", token=9)(X, ids), torch.stack([X[0, 1], X[1, 0], X[2, 0]]))
     for bad in (("token", None), ("mean", 3), ("median", None)):
         with pytest.raises(ValueError, match="take"):

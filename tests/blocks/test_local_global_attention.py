@@ -64,6 +64,29 @@ def test_attention_is_that_of_transformers(window: int, places: list[int]) -> No
     assert (found - wanted)[real].abs().max() <= 1e-4 * wanted[real].std()
 
 
+@pytest.mark.parametrize("counts", [None, (0, 0), (3, 1)], ids=str)
+@pytest.mark.parametrize("padded", [True, False])
+def test_long_texts_in_blocks_equal_the_mask_over_all_pairs(counts: tuple[int, int] | None, padded: bool) -> None:
+    torch.manual_seed(0)
+    module, length = LocalGlobalAttention(WIDTH, HEADS, 30).double(), 301
+    x = torch.randn(2, length, WIDTH, dtype=torch.float64, requires_grad=True)
+    real = torch.arange(length) < torch.tensor([[length], [200]]) if padded else None
+    flags = None if counts is None else torch.stack([torch.arange(length) * 97 % 200 < count for count in counts])
+    assert module._pays(x, flags) and not module._pays(x[:, :90], flags)
+    found, wanted = module._near(x, flags, real), module._all(x, flags, real)
+    target = torch.randn_like(wanted)
+    if real is not None:
+        found, wanted, target = found[real], wanted[real], target[real]
+    torch.testing.assert_close(found, wanted, atol=1e-9, rtol=0)
+    weights = [x, module.qkv_weight] + ([module.qkv_global_weight] if counts == (3, 1) else [])
+    for one, other in zip(
+        torch.autograd.grad((found * target).sum(), weights),
+        torch.autograd.grad((wanted * target).sum(), weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
+
+
 @torch.no_grad()
 def test_without_masks_a_window_hides_what_is_far() -> None:
     torch.manual_seed(0)

@@ -66,6 +66,19 @@ def test_learned_positions_add_rows_of_the_table() -> None:
     assert plain.weight.grad is not None and plain.weight.grad[:2].abs().sum() == 0
 
 
+def test_ids_say_what_is_counted_whatever_the_mask_says() -> None:
+    """RoBERTa's rule, and M2M-100's, whose table has zeros for padding."""
+    torch.manual_seed(0)
+    ids, x = torch.where(MASK, 7, 1), torch.randn(3, 4, 6)
+    rows = position_rows(MASK, 2)
+    learned, waves = LearnedPositions(4, 6, offset=2, pad=1), SinusoidalPositions(6, offset=2, pad=1)
+    assert torch.equal(learned(x, ids, mask=~MASK), x + learned.weight[rows])
+    table = waves.compute(8, x)
+    assert torch.equal(waves(x, ids), x + table[rows] * MASK.unsqueeze(-1))
+    assert torch.equal(learned(x), x + learned.weight[2:6])
+    assert "pad=1" in repr(learned) and "pad=1" in repr(waves)
+
+
 def bucket(distance: int, buckets: int, furthest: int, both: bool) -> int:
     """T5's rule for one pair."""
     first = 0

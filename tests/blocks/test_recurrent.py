@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockgraph.blocks.recurrent import GRU, LSTM, RNN
+from blockgraph.blocks.recurrent import GRU, LSTM, RNN, Recurrent
 
 KINDS = [(RNN, nn.RNN), (LSTM, nn.LSTM), (GRU, nn.GRU)]
 COUNTS = [6, 2, 4, 0]
@@ -83,3 +83,25 @@ def test_forget_gates_start_open() -> None:
     assert (
         weights["weight_hh"].abs().max() <= 0.1 and (weights["bias_ih"][:100] + weights["bias_hh"][:100]).std() > 0.01
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_exported_graph_keeps_batch_and_length_open(kind: type[Recurrent], bidirectional: bool) -> None:
+    module = kind(5, 4, bidirectional)
+    either = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+
+    def given(batch: int, length: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        mask = torch.ones(batch, length, dtype=torch.bool)
+        mask[0, length - 3 :] = False
+        mask[1] = False
+        return torch.randn(batch, length, 5), torch.randn(batch, 4 * module.directions * module.states), mask
+
+    with torch.no_grad():
+        x, initial, mask = given(3, 7)
+        shapes = {"x": either, "initial": {0: torch.export.Dim.DYNAMIC}, "mask": either}
+        program = torch.export.export(module, (x, initial), {"mask": mask}, dynamic_shapes=shapes).module()
+        x, initial, mask = given(5, 11)
+        for found, expected in zip(program(x, initial, mask=mask), module(x, initial, mask=mask), strict=True):
+            torch.testing.assert_close(found, expected)

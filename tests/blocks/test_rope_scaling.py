@@ -34,6 +34,8 @@ CASES: list[dict[str, Any]] = [
     LONGROPE,
     LONGROPE | {"factor": 9.0},
     LONGROPE | {"factor": 9.0, "attention_factor": 1.3, "theta": 70.0},
+    {"type": "proportional", "fraction": 0.6},
+    {"type": "proportional", "factor": 3.0, "theta": 300.0},
     LONGROPE | {"fraction": 0.5, "short_factor": SHORT[:4], "long_factor": LONG[:4]},
 ]
 
@@ -84,7 +86,10 @@ def test_rotations_are_those_of_transformers_at_every_length(
 def test_frequencies_are_those_of_transformers(o: dict[str, Any]) -> None:
     mine, reference = ours(o), theirs(o)
     assert mine.amplitude == pytest.approx(reference.attention_scaling, rel=1e-12)
-    assert torch.allclose(mine.frequencies, reference.inv_freq, rtol=3e-7, atol=0)
+    assert torch.equal(mine.frequencies, reference.inv_freq)
+    for length in (ORIGINAL, ORIGINAL + 1, 1000):
+        reference(torch.zeros(1, length, 1, HEAD), torch.arange(length).unsqueeze(0))
+        assert torch.equal(mine.at(length), reference.inv_freq)
 
 
 def test_every_number_matters() -> None:

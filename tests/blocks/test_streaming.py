@@ -21,9 +21,15 @@ CAUSAL: list[dict[str, Any]] = [
     {"rope": {}},
     {"rope": {"pairing": "interleaved", "fraction": 0.5}},
     {"alibi": {}},
+    {"alibi": {"scaled": True, "rounded": True}},
+    {"qk_norm": {"per_head": True}, "kv_heads": 2},
     {"window": 3},
     {"kv_heads": 2, "rope": {}},
     {"kv_heads": 1, "window": 4},
+    {"window": 1},
+    {"window": 3, "alibi": {}},
+    {"window": 4, "rope": {}, "softcap": 2.0},
+    {"window": 40},
     {"qk_norm": {"over": "head"}, "rope": {}},
     {"qk_norm": {"type": "layer_norm", "over": "all"}},
     {"softcap": 2.0},
@@ -55,6 +61,32 @@ def test_causal_attention(o: dict[str, Any], chunks: list[int]) -> None:
         step = module(x[:, part], key_mask=mask[:, : part.stop], cache=masked_cache)
         assert torch.allclose(step, masked[:, part], atol=1e-5)
     assert cache.length == LENGTH
+    assert cache.numbers == 2 * BATCH * min(LENGTH, o.get("window", LENGTH)) * module.kv_heads * module.head_dim
+
+
+@torch.no_grad()
+def test_a_window_reads_its_part_of_every_mask_and_bias() -> None:
+    torch.manual_seed(0)
+    module = Attention(WIDTH, HEADS, causal=True, window=4).eval()
+    x, bias = torch.randn(BATCH, LENGTH, WIDTH), torch.randn(BATCH, HEADS, LENGTH, LENGTH)
+    mask = (torch.rand(BATCH, LENGTH, LENGTH) > 0.3) | torch.eye(LENGTH, dtype=torch.bool)
+    whole = module(x, mask=mask, bias=bias)
+    for chunks in CHUNKS:
+        cache = module.new_cache(BATCH, LENGTH)
+        for part in in_chunks(chunks):
+            given = {"mask": mask[:, part, : part.stop], "bias": bias[:, :, part, : part.stop]}
+            assert torch.allclose(module(x[:, part], **given, cache=cache), whole[:, part], atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_window_goes_on_as_long_as_one_likes() -> None:
+    torch.manual_seed(0)
+    module = Attention(WIDTH, HEADS, causal=True, window=4, rope={}).eval()
+    x = torch.randn(BATCH, 50, WIDTH)
+    whole, cache = module(x), module.new_cache(BATCH, 50)
+    for part in in_chunks([30, 1, 2, 9, 1, 7]):
+        assert torch.allclose(module(x[:, part], cache=cache), whole[:, part], atol=1e-5)
+    assert cache.numbers == 2 * BATCH * 4 * WIDTH
 
 
 @pytest.mark.parametrize("chunks", CHUNKS, ids=str)
@@ -118,6 +150,40 @@ def test_positions(kind: str, skip: bool, chunks: list[int]) -> None:
 
 
 @pytest.mark.parametrize("chunks", CHUNKS, ids=str)
+@pytest.mark.parametrize("kind", ["learned", "sinusoidal"])
+@torch.no_grad()
+def test_positions_count_from_each_beginning(kind: str, chunks: list[int]) -> None:
+    torch.manual_seed(0)
+    module: LearnedPositions | SinusoidalPositions = (
+        LearnedPositions(LENGTH, WIDTH, offset=2) if kind == "learned" else SinusoidalPositions(WIDTH)
+    )
+    x, padding = torch.randn(BATCH, LENGTH, WIDTH), torch.tensor([0, 3, 1])
+    state = State([module.new_cache(BATCH, LENGTH)], BATCH)
+    state.pad_left(padding)
+    found = [module(x[:, part], cache=state.caches[0]) for part in in_chunks(chunks)]
+    for row, count in enumerate(padding.tolist()):
+        alone = module(x[row : row + 1, count:])
+        assert torch.allclose(torch.cat(found, 1)[row, count:], alone[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("chunks", CHUNKS, ids=str)
+@pytest.mark.parametrize(
+    "make", [lambda: LearnedPositions(LENGTH, WIDTH, 2, pad=1), lambda: SinusoidalPositions(WIDTH, offset=2, pad=1)]
+)
+@torch.no_grad()
+def test_positions_that_count_ids(make: Any, chunks: list[int]) -> None:
+    torch.manual_seed(0)
+    module, x, ids = make(), torch.randn(BATCH, LENGTH, WIDTH), torch.randint(0, 3, (BATCH, LENGTH))
+    whole, cache, order = module(x, ids), module.new_cache(BATCH, LENGTH), torch.tensor([2, 0, 2])
+    for part in in_chunks(chunks):
+        assert torch.allclose(module(x[:, part], ids[:, part], cache=cache), whole[:, part], atol=1e-6)
+    assert cache.counts is not None and cache.numbers == BATCH
+    counts = cache.counts.clone()
+    cache.select(order)
+    assert torch.equal(cache.counts, counts[order])
+
+
+@pytest.mark.parametrize("chunks", CHUNKS, ids=str)
 @pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
 @torch.no_grad()
 def test_recurrent(kind: type[RNN | LSTM | GRU], chunks: list[int]) -> None:
@@ -142,6 +208,7 @@ def test_select_follows_beams() -> None:
         "attn": Attention(WIDTH, HEADS, causal=True, rope={}),
         "lstm": LSTM(WIDTH, WIDTH),
         "positions": LearnedPositions(LENGTH, WIDTH),
+        "window": Attention(WIDTH, HEADS, causal=True, window=3),
     }
     cross = Attention(WIDTH, HEADS, reads="query,key")
     x, source = torch.randn(BATCH, LENGTH, WIDTH), torch.randn(BATCH, SOURCE, WIDTH)
@@ -165,7 +232,13 @@ def test_select_follows_beams() -> None:
     assert torch.equal(state.masks["x"], wanted_mask) and state.kept["bias"] is bias
     assert torch.equal(state.kept["encoder"], source[rows])
     y = x[rows]
-    whole = [blocks["attn"](y), blocks["lstm"](y)[0], blocks["positions"](y), cross(y, source[rows])]
+    whole = [
+        blocks["attn"](y),
+        blocks["lstm"](y)[0],
+        blocks["positions"](y),
+        blocks["window"](y),
+        cross(y, source[rows]),
+    ]
     for part in (slice(4, 5), slice(5, LENGTH)):
         for got, wanted in zip(step(part, y, None), whole, strict=True):
             assert torch.allclose(got, wanted[:, part], atol=1e-5)

@@ -1,7 +1,8 @@
-"""Patches, convolutions and similarities against `torch` and `transformers`' own parts."""
+"""Patches, biases between them, convolutions and similarities against `torch` and `transformers`' own parts."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockgraph.blocks.conv1d import Conv1d
+from blockgraph.blocks.grid_bias import GridBias
 from blockgraph.blocks.patches import Patches
 from blockgraph.blocks.similarity import Similarity
 
@@ -48,8 +50,47 @@ def test_patches_are_those_of_vit() -> None:
 
 
 def test_patches_say_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match="4 pixels do not divide an image of 8 × 10"):
+    with pytest.raises(ValueError, match="4 × 4 pixels do not divide an image of 8 × 10"):
         Patches(3, 10, 4)(torch.randn(1, 3, 8, 10))
+
+
+def test_patches_may_be_oblong_and_leave_out_what_fills_none() -> None:
+    torch.manual_seed(5)
+    module = perturbed(Patches(2, 6, (4, 3), cut=True))
+    image = torch.randn(2, 2, 11, 8)
+    squares = [image[:, :, y : y + 4, x : x + 3].flatten(1) for y in (0, 4) for x in (0, 3)]
+    assert close(module(image), F.linear(torch.stack(squares, 1), module.weight.flatten(1), module.bias))
+    with pytest.raises(ValueError, match="4 × 3 pixels do not divide an image of 11 × 8"):
+        Patches(2, 6, (4, 3))(image)
+
+
+@pytest.mark.parametrize("class_token", [True, False])
+def test_a_grid_bias_tells_how_far_patches_are_apart(class_token: bool) -> None:
+    torch.manual_seed(6)
+    rows, columns = 3, 4
+    module = perturbed(GridBias(2, rows, columns, class_token=class_token))
+    found = module().detach()
+    first = int(class_token)
+    assert found.shape == (1, 2, rows * columns + first, rows * columns + first)
+    grid = found[0, :, first:, first:].unflatten(1, (rows, columns)).unflatten(3, (rows, columns))
+    seen: dict[tuple[int, int], Tensor] = {}
+    for y, x, v, u in itertools.product(range(rows), range(columns), range(rows), range(columns)):
+        assert torch.equal(seen.setdefault((y - v, x - u), grid[:, y, x, v, u]), grid[:, y, x, v, u])
+    assert len({tuple(value.tolist()) for value in seen.values()}) == (2 * rows - 1) * (2 * columns - 1)
+    if class_token:
+        edges = [found[0, 0, 0, 1:], found[0, 0, 1:, 0], found[0, 0, :1, 0]]
+        assert all(len(edge.unique()) == 1 for edge in edges) and len({float(edge[0]) for edge in edges}) == 3
+
+
+def test_a_grid_bias_is_that_of_beit() -> None:
+    pytest.importorskip("transformers")
+    from transformers.models.beit.modeling_beit import BeitConfig, BeitRelativePositionBias
+
+    torch.manual_seed(7)
+    theirs = perturbed(BeitRelativePositionBias(BeitConfig(image_size=20, patch_size=5, num_attention_heads=3)))
+    mine = GridBias(3, 4, 4)
+    mine.load_state_dict({"weight": theirs.relative_position_bias_table})
+    assert close(mine(), theirs((4, 4)))
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])

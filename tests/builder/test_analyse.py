@@ -79,6 +79,16 @@ def test_a_node_whose_if_is_false_passes_its_first_input_on() -> None:
     assert model.parameters == 6400 + 7 * 64 + 7
 
 
+def test_an_input_that_may_be_left_out_can_wait_for_a_node_that_is_not_there() -> None:
+    head = HEAD.replace("=vocab, axis: T}", "=vocab, axis: T}, kinds: {tokens: 3, axis: T, default: 0}")
+    extra = "  more: {type: embedding, in: kinds, width: =width, if: =layers > 3}\n  sum: {type: add, in: [embed, kinds], if: =layers > 3}\n"
+    embed = EMBED.replace("embedding, ", "embedding, in: tokens, ")
+    model = analysed(head + embed + extra)
+    assert list(model.root.inputs) == ["tokens", "kinds"] and list(model.root.calls) == ["embed"]
+    needed = head.replace(", default: 0", "")
+    assert problems(needed + embed + extra) == [("dead-input", "kinds")]
+
+
 def test_repeat_chains_and_zero_passes_on() -> None:
     model = analysed(
         nodes("stack: {type: Layer, repeat: =layers}", "none: {type: Layer, repeat: 0}", "end: {type: scale, by: 2}")
@@ -108,6 +118,16 @@ def test_a_type_can_be_chosen_by_layer() -> None:
     text = text.replace("  Layer:", "  Rec:\n    nodes:\n      r: {type: gru, width: =width}\n  Layer:")
     model = analysed(text)
     assert [step.body.name for step in model.root.calls["stack"].steps] == ["Layer", "Rec", "Layer"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_port_of_another_choice_may_be_named_where_it_is_left_open(wide: bool) -> None:
+    text = nodes('s: {type: =Two if wide else Layer, in: {x: embed, y: "=embed if wide else null"}}')
+    text = text.replace(
+        "  Layer:", "  Two:\n    inputs: [x, y]\n    nodes:\n      a: {type: add, in: [x, y]}\n  Layer:"
+    )
+    model = analysed(text.replace("vars: {", f"vars: {{wide: {str(wide).lower()}, ", 1))
+    assert list(model.root.calls["s"].steps[0].inputs) == (["x", "y"] if wide else ["x"])
 
 
 def test_outputs_named_like_inputs_feed_them() -> None:
@@ -223,6 +243,10 @@ MISTAKES: list[tuple[str, list[tuple[str, str]]]] = [
         + EMBED
         + "  a: {type: A, in: [embed, embed]}\n",
         [("dead-input", "y")],
+    ),
+    (
+        HEAD.replace("axis: T}", "axis: T}, kinds: {tokens: 3, axis: T, default: 0}") + EMBED,
+        [("dead-input", "kinds")],
     ),
     (
         HEAD

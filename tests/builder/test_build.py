@@ -157,7 +157,9 @@ def test_models_that_memory_cannot_hold_are_refused() -> None:
 
 def test_block_types_without_a_module_say_so() -> None:
     with pytest.raises(blockgraph.SpecError, match="not-built"):
-        blockgraph.build(nodes("m: {type: attention, heads: 4, sparse: {block: 2}}"))
+        blockgraph.build(
+            "blockgraph: 1\nname: m\ninputs: {ids: {tokens: 9, axis: T}}\nnodes: {m: {type: embedding, width: 4, pretrained: a.txt}}\n"
+        )
 
 
 DEEPSEEK = nodes(

@@ -81,6 +81,9 @@ def test_rules_load_no_torch() -> None:
         ("parameter", {"shape": [1, 8]}, (), "out=float[1, 8]"),
         ("pool", {"take": "last"}, (X,), "out=float[B, 12]"),
         ("patches", {"width": 7, "size": 8}, (Value.of("B", 3, 32, 16),), "out=float[B, 8, 7]"),
+        ("patches", {"width": 7, "size": [8, 5], "cut": True}, (Value.of("B", 3, 33, 16),), "out=float[B, 12, 7]"),
+        ("grid_bias", {"heads": 3, "rows": 2, "columns": 5}, (), "out=float[1, 3, 11, 11]"),
+        ("pool", {"take": -1}, (X,), "out=float[B, 12]"),
         ("conv1d", {"width": 7}, (X,), "out=float[B, T, 7]"),
         ("conv1d", {"width": 7, "stride": 2}, (X,), "out=float[B, (T-1)//2+1, 7]"),
         ("conv1d", {"width": 7, "stride": 2}, (Value.of("B", 3000, 80),), "out=float[B, 1500, 7]"),
@@ -88,6 +91,8 @@ def test_rules_load_no_torch() -> None:
         ("gru", {"width": 5, "bidirectional": True}, (X,), "out=float[B, T, 10] final=float[B, 10]"),
         ("moe", {"experts": 4, "top_k": 2, "hidden": 6}, (X,), "out=float[B, T, 12]"),
         ("local_global_attention", {"heads": 3, "window": 4}, (X,), "out=float[B, T, 12]"),
+        ("linear_attention", {"heads": 3}, (X,), "out=float[B, T, 12]"),
+        ("linformer_attention", {"heads": 3, "length": 9, "rank": 4}, (X,), "out=float[B, T, 12]"),
     ],
 )  # fmt: skip
 def test_shapes(name: str, given: dict[str, Any], x: tuple[Value, ...], expected: str) -> None:
@@ -103,6 +108,10 @@ def test_shapes_of_two_ports() -> None:
     assert outputs("similarity", {}, X, b=Value.of(9, 12)) == "out=float[B, T, 9]"
     assert outputs("equal", {}, IDS, b=Value.of("B", "S", dtype="int")) == "out=bool[B, T, S]"
     assert outputs("pool", {"take": "token", "token": 3}, X, ids=IDS) == "out=float[B, 12]"
+    assert outputs("positions", {"kind": "sinusoidal", "pad": 1}, X, ids=IDS) == "out=float[B, T, 12]"
+    assert outputs("disentangled_attention", {"heads": 3}, X, table=Value.of(8, 7)) == "out=float[B, T, 12]"
+    assert outputs("squeeze", {}, Value.of("B", "T", 1)) == "out=float[B, T]"
+    assert outputs("blank", {}, X) == "out=float[B, T, 12]"
     flags = Value.of("B", "T", dtype="bool")
     assert outputs("local_global_attention", {"heads": 3, "window": 4}, X, global_tokens=flags) == "out=float[B, T, 12]"
     latent = {"heads": 2, "kv_rank": 4, "head_dim": 3, "rope_dim": 2, "value_dim": 5, "rope": {}}
@@ -222,6 +231,7 @@ def test_state() -> None:
     assert state("latent_attention", latent, one) == 2 * 10 * 6
     assert (state("rnn", {"width": 5}, one), state("lstm", {"width": 5}, one)) == (10, 20)
     assert state("positions", {"kind": "sinusoidal"}, one) == 0
+    assert state("linear_attention", {"heads": 3, "causal": True}, one) == 2 * 3 * 4 * 5  # whatever the length is
 
 
 def test_who_can_decode() -> None:
@@ -234,6 +244,10 @@ def test_who_can_decode() -> None:
     assert reason("attention", {"heads": 3}) == "attention that is not causal looks at later positions"
     assert reason("gru", {"width": 3}) is None
     assert reason("gru", {"width": 3, "bidirectional": True}) == "a bidirectional gru also reads the text from its end"
+    assert reason("linear_attention", {"heads": 3, "causal": True}) is None
+    assert reason("linear_attention", {"heads": 3}) and reason(
+        "linformer_attention", {"heads": 3, "length": 9, "rank": 4}
+    )
     assert reason("concat", {}) is None
     for name, given in (("concat", {}), ("split", {"into": {"a": "rest"}})):
         assert reason(name, {**given, "along": "positions"}) == f"{name} along positions cannot run step by step yet"
@@ -254,9 +268,8 @@ def test_what_is_not_built_yet() -> None:
 
     yarn = {"type": "yarn", "factor": 2, "original_length": 8}
     assert missing("attention", heads=1, rope=yarn, sinks=True, clip=8.0) is None
-    assert missing("attention", heads=1, sparse={"type": "bigbird"}) == "attention's sparse is not built yet"
     found = {name for name, type in BUILTIN.items() if type.rules and "missing" in vars(resolve(type.rules))}
-    assert found == {"attention", "embedding"}
+    assert found == {"embedding"}
     assert missing("embedding", width=4, pretrained="glove.txt") and not missing("embedding", width=4)
 
 

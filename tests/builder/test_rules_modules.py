@@ -16,6 +16,7 @@ from blockgraph.specs.builtin import BUILTIN
 from blockgraph.specs.registry import resolve
 
 X = Value.of(2, 6, 12)
+LONG = Value.of(2, 300, 12)
 S = Value.of(2, 9, 20)
 S12 = Value.of(2, 9, 12)
 IDS = Value(Value.of(2, 6).shape, "int", vocabulary=50)
@@ -29,6 +30,22 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "learned": ("positions", {"kind": "learned", "length": 9, "offset": 2, "skip_padding": True}, {"x": X}),
     "learned, known axis": ("positions", {"kind": "learned"}, {"x": X}),
     "sinusoidal": ("positions", {"kind": "sinusoidal", "layout": "halves", "endpoint": True, "theta": 5}, {"x": X}),
+    "positions of ids": ("positions", {"kind": "learned", "length": 9, "offset": 2, "pad": 1}, {"x": X, "ids": IDS}),
+    "waves of ids": ("positions", {"kind": "sinusoidal", "offset": 2, "pad": 1}, {"x": X, "ids": IDS}),
+    "disentangled": ("disentangled_attention", {"heads": 3, "dropout": 0.1}, {"x": X, "table": Value.of(8, 5)}),
+    "disentangled, shared": (
+        "disentangled_attention",
+        {"heads": 2, "head_dim": 7, "shared": True, "max_distance": 20, "from_position": False, "bias": False},
+        {"x": X, "table": Value.of(8, 12)},
+    ),
+    "disentangled, some biases": (
+        "disentangled_attention",
+        {"heads": 3, "bias": {"key": False, "position_key": False}},
+        {"x": X, "table": Value.of(8, 12)},
+    ),
+    "disentangled, no table": ("disentangled_attention", {"heads": 3}, {"x": X}),
+    "blank": ("blank", {}, {"x": X}),
+    "squeeze": ("squeeze", {}, {"x": Value.of(2, 6, 1)}),
     "self-attention": ("attention", {"heads": 3}, {"query": X}),
     "causal": ("attention", {"heads": 3, "causal": True, "bias": False}, {"query": X}),
     "grouped": ("attention", {"heads": 6, "kv_heads": 2, "causal": True, "rope": {"theta": 5e5}}, {"query": X}),
@@ -97,6 +114,16 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "sinks": ("attention", {"heads": 6, "kv_heads": 2, "causal": True, "sinks": True, "window": 3}, {"query": X}),
     "sinks of another sequence": ("attention", {"heads": 3, "sinks": True}, {"query": X, "key": S}),
     "clip": ("attention", {"heads": 3, "clip": 0.5, "qk_norm": {"over": "all"}}, {"query": X}),
+    "norms per head": (
+        "attention",
+        {
+            "heads": 6,
+            "kv_heads": 2,
+            "qk_norm": {"type": "layer_norm", "per_head": True},
+            "alibi": {"scaled": True, "rounded": True},
+        },
+        {"query": X},
+    ),
     "rms head norm": ("attention", {"heads": 3, "qk_norm": {"offset": 1}}, {"query": X}),
     "layer norm over all": (
         "attention",
@@ -126,6 +153,70 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "local_global_attention",
         {"heads": 3, "window": 2},
         {"x": X, "global_tokens": Value.of(2, 6, dtype="bool")},
+    ),
+    "long local": ("local_global_attention", {"heads": 3, "window": 20}, {"x": LONG}),
+    "long local and global": (
+        "local_global_attention",
+        {"heads": 3, "window": 20},
+        {"x": LONG, "global_tokens": Value.of(2, 300, dtype="bool")},
+    ),
+    "long window": ("attention", {"heads": 3, "causal": True, "window": 20}, {"query": LONG}),
+    "long window both ways": ("attention", {"heads": 3, "window": 70, "global_tokens": 3}, {"query": LONG}),
+    "long window, biased": (
+        "attention",
+        {"heads": 3, "window": 20},
+        {"query": LONG, "bias": Value.of(1, 3, 300, 300)},
+    ),
+    "window of half the text": ("attention", {"heads": 3, "causal": True, "window": 150}, {"query": LONG}),
+    "dilated": (
+        "attention",
+        {"heads": 3, "sparse": {"type": "dilated", "window": 9, "dilation": 2}, "global_tokens": 2},
+        {"query": LONG},
+    ),
+    "strided": (
+        "attention",
+        {"heads": 3, "causal": True, "sparse": {"type": "strided", "stride": 16}},
+        {"query": LONG},
+    ),
+    "strided both ways": ("attention", {"heads": 3, "sparse": {"type": "strided", "stride": 14}}, {"query": LONG}),
+    "strided with sinks": (
+        "attention",
+        {"heads": 3, "sinks": True, "sparse": {"type": "strided", "stride": 14}},
+        {"query": LONG},
+    ),
+    "fixed": (
+        "attention",
+        {"heads": 3, "causal": True, "sparse": {"type": "fixed", "block": 16, "summary": 2}, "global_tokens": 15},
+        {"query": LONG},
+    ),
+    "blocks": (
+        "attention",
+        {"heads": 3, "sparse": {"type": "blocks", "block": 7}, "global_tokens": 1},
+        {"query": LONG},
+    ),
+    "bigbird": ("attention", {"heads": 3, "sparse": {"block": 8}}, {"query": LONG}),
+    "bigbird, short": ("attention", {"heads": 3, "sparse": {"block": 30}}, {"query": LONG}),
+    "linear attention": ("linear_attention", {"heads": 3, "causal": True}, {"x": Value.of(2, 70, 12)}),
+    "linear attention both ways": (
+        "linear_attention",
+        {"heads": 2, "head_dim": 5, "feature_map": "relu", "bias": False},
+        {"x": X},
+    ),
+    "random features": (
+        "linear_attention",
+        {"heads": 3, "feature_map": "favor", "features": 10, "causal": True, "eps": 1e-4},
+        {"x": X},
+    ),
+    "linformer": ("linformer_attention", {"heads": 3, "length": 9, "rank": 4}, {"x": X}),
+    "linformer of many": (
+        "linformer_attention",
+        {"heads": 3, "length": 6, "rank": 4, "share": "none", "bias": False},
+        {"x": X},
+    ),
+    "linformer of one": (
+        "linformer_attention",
+        {"heads": 3, "length": 6, "rank": 4, "share": "key_value", "dropout": 0.1},
+        {"x": X},
     ),
     "moe": ("moe", {"experts": 5, "top_k": 2, "hidden": 7}, {"x": X}),
     "moe on a vector": ("moe", {"experts": 5, "top_k": 2, "hidden": 7, "normalize": False}, {"x": Value.of(12)}),
@@ -165,6 +256,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "rms add_norm": ("add_norm", {"norm": "rms_norm", "eps": 1e-3}, {"x": (X, X)}),
     "plain add_norm": ("add_norm", {"bias": False}, {"x": (X, X)}),
     "layer_norm": ("layer_norm", {"eps": 1e-6}, {"x": X}),
+    "layer_norm with an offset": ("layer_norm", {"offset": 1}, {"x": X}),
     "layer_norm without bias": ("layer_norm", {"bias": False}, {"x": X}),
     "layer_norm without weight": ("layer_norm", {"weight": False}, {"x": X}),
     "rms_norm": ("rms_norm", {"offset": 1}, {"x": X}),
@@ -184,11 +276,17 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "scalar": ("parameter", {"shape": [], "init": 2.5}, {}),
     "pool": ("pool", {"take": "mean"}, {"x": X}),
     "pool a position": ("pool", {"take": 2}, {"x": X}),
+    "pool from the end": ("pool", {"take": -2}, {"x": X}),
+    "pool the highest": ("pool", {"take": "highest"}, {"x": X, "ids": IDS}),
     "pool a token": ("pool", {"take": "token", "token": 3}, {"x": X, "ids": IDS}),
     "similarity": ("similarity", {"cosine": True}, {"a": X, "b": S12}),
     "similarity of vectors": ("similarity", {}, {"a": Value.of(2, 12), "b": Value.of(5, 12)}),
     "patches": ("patches", {"width": 5, "size": 4}, {"image": Value.of(2, 3, 8, 12)}),
     "patches without bias": ("patches", {"width": 5, "size": 2, "bias": False}, {"image": Value.of(2, 1, 6, 4)}),
+    "patches, oblong": ("patches", {"width": 5, "size": [4, 3]}, {"image": Value.of(2, 1, 8, 6)}),
+    "patches, cut": ("patches", {"width": 5, "size": [4, 3], "cut": True}, {"image": Value.of(2, 1, 7, 8)}),
+    "grid_bias": ("grid_bias", {"heads": 3, "rows": 2, "columns": 5}, {}),
+    "grid_bias without class token": ("grid_bias", {"heads": 3, "rows": 2, "columns": 5, "class_token": False}, {}),
     "conv1d": ("conv1d", {"width": 5}, {"x": X}),
     "conv1d, even and strided": ("conv1d", {"width": 5, "kernel": 4, "stride": 4, "bias": False}, {"x": X}),
     "equal": ("equal", {}, {"a": IDS, "b": Value.of(2, 9, dtype="int")}),
@@ -277,10 +375,11 @@ def test_state(case: str) -> None:
     rules, options, inputs = node(case)
     positional, keywords = tensors(case, "cpu")
     built = module(case, "cpu")
-    cache = built.new_cache(2, 8)  # type: ignore[operator]
+    length = 304 if positional[0].shape[1:2] == (300,) else 70 if positional[0].shape[1:2] == (70,) else 8
+    cache = built.new_cache(2, length)  # type: ignore[operator]
     with torch.no_grad():
         built(*positional, **keywords, cache=cache)
-    assert cache.numbers == rules.state(options, inputs, 8)
+    assert cache.numbers == rules.state(options, inputs, length)
 
 
 @pytest.mark.parametrize("case", CASES)

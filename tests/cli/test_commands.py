@@ -281,10 +281,7 @@ def test_build_refuses_what_cannot_be(spec: Path, arguments: tuple[str, ...], me
 
 
 def test_build_refuses_what_is_not_built_yet(spec: Path) -> None:
-    sparse = "{type: attention, heads: 2, sparse: {block: 2}}"
-    spec.write_text(
-        SPEC.replace("      add:", f"      mix: {sparse}\n      add:").replace("[x, attn]", "[x, mix]"), "utf-8"
-    )
+    spec.write_text(SPEC.replace("{type: embedding,", "{type: embedding, pretrained: glove.txt,"), "utf-8")
     assert run("validate", spec).exit_code == 0
     done = run("build", spec, "--device", "cpu")
     assert done.exit_code == 2 and "not-built" in done.output

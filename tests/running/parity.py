@@ -5,6 +5,7 @@ No value is at its default: biases and norms are drawn too, and every eps is 2e-
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.running import cases_decoders, cases_encoders, cases_senses
+from tests.running.cases_experts import EXPERTS
+from tests.running.cases_rope import ROPES
+
 BAR = 1e-4  # of the reference's standard deviation
 VOCABULARY = 61
 PAD = 1
+LEARNED = ("final_logits_bias", "e_score_correction_bias")  # buffers that are in the file
+COUNT_IDS = (
+    "RobertaConfig",
+    "XLMRobertaConfig",
+    "CamembertConfig",
+    "M2M100Config",
+)  # positions follow ids that are not padding
 
 _LLAMA = {
     "hidden_size": 24, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 36,
@@ -81,6 +93,9 @@ _GRANITE = {
 
 _DISTIL = {"dim": 24, "n_heads": 4, "hidden_dim": 36, "n_layers": 2, "max_position_embeddings": 64}
 
+_BIGBIRD = _BERT | {"max_position_embeddings": 512, "block_size": 4, "num_random_blocks": 2}
+_LONGFORMER = _BERT | {"type_vocab_size": 1, "max_position_embeddings": 512, "attention_window": [6, 12]}
+
 BODIES = {  # the classes without a head: of which case
     "gpt2": "GPT2Model", "llama": "LlamaModel", "mistral": "MistralModel", "qwen2": "Qwen2Model", "qwen3": "Qwen3Model",
     "phi": "PhiModel", "phi3": "Phi3Model", "olmo2": "Olmo2Model", "gemma": "GemmaModel", "gemma2": "Gemma2Model",
@@ -88,6 +103,7 @@ BODIES = {  # the classes without a head: of which case
     "pythia": "GPTNeoXModel", "gpt-j": "GPTJModel", "granite": "GraniteModel", "modernbert": "ModernBertModel",
     "distilbert": "DistilBertModel", "t5": "T5Model", "mt5": "MT5Model", "t5-other": "T5EncoderModel",
     "marian": "MarianModel", "opt": "OPTModel", "mt5-encoder": "MT5EncoderModel",
+    "bigbird": "BigBirdModel", "longformer": "LongformerModel",
 }  # fmt: skip
 
 
@@ -226,12 +242,28 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "full_attention": {"rope_type": "linear", "factor": 3.0, "rope_theta": 900.0},
             "sliding_attention": {"rope_type": "default", "rope_theta": 300.0}}},
     ),
+    "bigbird": ("BigBirdConfig", "BigBirdForMaskedLM", _BIGBIRD),
+    "bigbird-other": (
+        "BigBirdConfig", "BigBirdForMaskedLM",
+        _BIGBIRD | {"block_size": 3, "num_random_blocks": 1, "use_bias": False, "rescale_embeddings": True,
+                    "hidden_act": "relu"},
+    ),
+    "bigbird-full": ("BigBirdConfig", "BigBirdForMaskedLM", _BIGBIRD | {"attention_type": "original_full"}),
+    "longformer": ("LongformerConfig", "LongformerForMaskedLM", _LONGFORMER),
+    "longformer-other": (
+        "LongformerConfig", "LongformerForMaskedLM",
+        _LONGFORMER | {"attention_window": 4, "num_hidden_layers": 3, "num_attention_heads": 3, "hidden_act": "relu"},
+    ),
     "falcon-alibi": (
         "FalconConfig", "FalconForCausalLM",
         _FALCON | {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True},
     ),
 }  # fmt: skip
+CASES |= cases_senses.CASES
+CASES |= ROPES | EXPERTS
 CASES |= {f"{name}-body": _body(name) for name in BODIES}
+CASES |= cases_decoders.CASES
+CASES |= cases_encoders.CASES
 
 
 def save(name: str, folder: Path, **options: Any) -> Any:
@@ -242,7 +274,7 @@ def save(name: str, folder: Path, **options: Any) -> Any:
     config, model, values = CASES[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = getattr(transformers, config)(vocab_size=VOCABULARY, pad_token_id=PAD, **values)
+        made = getattr(transformers, config)(**{"vocab_size": VOCABULARY, "pad_token_id": PAD, **values})
         reference = getattr(transformers, model)(made)
     perturb(reference)
     reference.eval().save_pretrained(folder, **options)
@@ -260,13 +292,17 @@ def perturb(model: nn.Module) -> None:
 
 
 def _learned_buffers(model: nn.Module) -> Iterator[Tensor]:
-    yield from (buffer for name, buffer in model.named_buffers() if name.endswith("final_logits_bias"))
+    yield from (buffer for name, buffer in model.named_buffers() if name.endswith(LEARNED))
 
 
 def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None]]:
     """Calls in the reference's names, with the rows of the output that count (None: all)."""
     random = torch.Generator().manual_seed(7)
-    two = CASES[name][0] in ("T5Config", "MT5Config", "MarianConfig")
+    if name in cases_senses.CASES:
+        yield from cases_senses.calls(CASES[name], random)
+        return
+    config, model, values = CASES[name]
+    two = _reads_two(config) and not model.endswith("EncoderModel")
 
     def ids(length: int) -> Tensor:
         return torch.randint(PAD + 1, VOCABULARY, (3, length), generator=random)
@@ -276,7 +312,7 @@ def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None
         for row, count in ((1, 2), (2, length - 3)) if pads != "full" else ():
             mask[row, slice(0, count) if pads == "left" else slice(length - count, length)] = 0
         given = {"input_ids": tokens.where(mask.bool(), torch.tensor(PAD)), "attention_mask": mask}
-        if two and not CASES[name][1].endswith("EncoderModel"):
+        if two:
             return pads, given | {"decoder_input_ids": ids(length - 2)}, None
         return pads, given, mask.bool()
 
@@ -284,9 +320,32 @@ def scenarios(name: str) -> Iterator[tuple[str, dict[str, Tensor], Tensor | None
     yield call(9, "right")
     yield call(9, "left")
     yield call(50, "full")
-    if CASES[name][2].get("type_vocab_size") == 3:
+    if config in ("BigBirdConfig", "LongformerConfig"):
+        yield call(301, "right")
+        yield call(301, "left")
+    if config == "LongformerConfig":
+        for length in (30, 301):
+            _, given, valid = call(length, "right")
+            flags = torch.rand(3, length, generator=random) < torch.tensor([[0.0], [0.2], [0.3]])
+            flags = flags & given["attention_mask"].bool()
+            yield "global", given | {"global_attention_mask": flags.long()}, valid
+    if two:
+        mask = torch.ones(3, 7, dtype=torch.long)
+        mask[1, 5:] = mask[2, 1:] = 0
+        yield "both", call(9, "right")[1] | {"decoder_input_ids": ids(7), "decoder_attention_mask": mask}, None
+    if config in COUNT_IDS:
+        hidden = torch.rand(3, 9, generator=random) < 0.3
+        given = {"input_ids": ids(9).masked_fill(hidden, PAD)}
+        yield "pads", given | ({"decoder_input_ids": ids(9).masked_fill(hidden, PAD)} if two else {}), None
+    if values.get("type_vocab_size") == 3:
         _, given, valid = call(9, "right")
         yield "segments", given | {"token_type_ids": torch.randint(0, 3, (3, 9), generator=random)}, valid
+
+
+def _reads_two(config: str) -> bool:
+    import transformers
+
+    return bool(getattr(transformers, config)().is_encoder_decoder)
 
 
 def distance(name: str, model: Any, reference: Any) -> float:
@@ -294,10 +353,11 @@ def distance(name: str, model: Any, reference: Any) -> float:
     worst = 0.0
     for _, given, valid in scenarios(name):
         with torch.no_grad():
-            ours, theirs = model(**given), reference(**given)
+            ours, theirs = model(**given), copy.deepcopy(reference)(**given)  # BigBird's call changes the model
         for output, found in ours.items():
             there = theirs[output]
-            rows = torch.ones(there.shape, dtype=torch.bool) if valid is None or there.dim() < 3 else valid
+            whole = valid is None or valid.shape != there.shape[:2]
+            rows = torch.ones(there.shape, dtype=torch.bool) if whole else valid
             difference = (found[rows] - there[rows]).abs().max() / there[rows].std()
             assert difference.isfinite() and there[rows].std() > 0.01, output
             worst = max(worst, float(difference))

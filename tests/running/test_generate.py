@@ -39,6 +39,12 @@ LOOKS_BACK = {
   positions: {type: positions, kind: learned, length: 64}
   attn: {type: attention, heads: 2, causal: true}""",
     "lstm": "  lstm: {type: lstm, width: 16}",
+    "longrope": """\
+  attn:
+    type: attention
+    heads: 2
+    causal: true
+    rope: {type: longrope, original_length: 12, max_length: 64, short_factor: [1, 1, 1, 1], long_factor: [9, 9, 9, 9]}""",
 }
 
 

@@ -105,3 +105,20 @@ def test_only_what_has_two_axes_is_transposed() -> None:
     swapped, _ = fit(source, [torch.empty(3, 2)], rule(transpose=True), 0)
     assert swapped.tolist() == source.T.tolist()
     assert why_not((3,), [(3,)], rule(transpose=True)) is None
+
+
+def test_an_expression_says_where_a_tensor_goes_and_null_that_it_is_not_needed() -> None:
+    rules = {
+        "a": "='b' if heads == 2 else 'c'",
+        "d": "=['e', 'f']",
+        "g": "=null",
+        "h.N": {"to": "='x.N' if heads == 2 else 'y.N'", "tensors": {"i": "j"}},
+    }
+    found = mapper(rules)
+    moves = {name: found.move(name) for name in ("a.weight", "d.weight", "g.weight", "h.3.i.weight")}
+    assert {name: move.weights for name, move in moves.items() if move is not None} == {
+        "a.weight": ("b.weight",),
+        "d.weight": ("e.weight", "f.weight"),
+        "g.weight": (),
+        "h.3.i.weight": ("x.3.j.weight",),
+    }

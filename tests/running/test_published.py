@@ -54,7 +54,7 @@ def test_every_class_that_is_read_has_two_cases() -> None:
     } == set()
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "t5", "marian"])
+@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "t5", "marian", "vit"])
 @pytest.mark.skipif(ORACLE is None, reason="BLOCKGRAPH_ORACLE names no folder of recorded cases")
 def test_recorded_cases(name: str) -> None:
     folder = Path(ORACLE or "") / name
@@ -120,6 +120,33 @@ MUTATIONS: list[tuple[str, tuple[str, ...], Callable[[nn.Module], None] | None]]
     ("marian", (), dropped("logits.bias")),
     ("t5", ("vars.max_distance=40",), None),
     ("gemma2", ("vars.score_cap=2.1",), None),
+    ("vit", ("vars.eps=0.003",), None),
+    ("clip", ("vars.eos=6",), None),
+    ("clip-other", ("vars.eos=5",), None),
+    ("beit", (), dropped("encoder.1.distance.weight")),
+    ("whisper", (), dropped("audio_positions.weight")),
+    ("siglip", (), dropped("image_tower.look.key.weight")),
+    ("mpt", ("blocks.Layer.nodes.attn.alibi={scaled: true}",), None),
+    ("mpt", ("vars.clip=0.72",), None),
+    ("falcon-alibi-other", ("vars.alibi_rule.rounded=false",), None),
+    ("cohere", ("vars.rope.pairing=halves",), None),
+    ("xglm", ("nodes.positions.endpoint=false",), None),
+    ("rope-yarn-mscale", ("vars.rope.attention_factor=1.0",), None),
+    ("rope-longrope", ("vars.rope.original_length=60",), None),
+    ("rope-gemma3", ("vars.local_rope.factor=6.0",), None),
+    ("deepseek-v2", ("vars.mscale=1.0",), None),
+    ("deepseek-v3", ("vars.top_groups=3",), None),
+    ("deepseek-v3", ("vars.rope.pairing=halves",), None),
+    ("deepseek-v3", (), dropped("decoder.1.feed.routed.router.correction")),
+    ("qwen3-moe", ("vars.normalize=true",), None),
+    ("gpt-oss", (), dropped("decoder.0.attn.sinks")),
+    ("olmoe", ("vars.clip=1.0",), None),
+    ("smollm3", ("vars.turning=[true, true, true]",), None),
+    ("bigbird", ("vars.pattern={type: bigbird, block: 4, random: 1}",), None),
+    ("longformer", ("vars.windows=[6, 10]",), None),
+    ("m2m", ("vars.pad=2",), None),
+    ("deberta", ("vars.max_distance=60",), None),
+    ("deberta-conv", ("vars.conv_act=gelu_tanh",), None),
 ]
 
 
@@ -255,6 +282,14 @@ def test_every_misfit_is_told_at_once_with_both_names_and_the_rule(gpt2: tuple[P
     assert "mlp.c_fc" in place.source.text.splitlines()[place.line - 1]
 
 
+def test_a_head_may_lack_the_bias_that_is_added_to_logits(tmp_path: Path) -> None:
+    reference = save("bart", tmp_path)
+    path = tmp_path / "model.safetensors"
+    save_file({name: value for name, value in load_file(path).items() if name != "final_logits_bias"}, path)
+    reference.final_logits_bias.zero_()
+    assert distance("bart", blockgraph.from_huggingface(tmp_path), reference) <= BAR
+
+
 def test_a_tensor_without_a_rule(gpt2: tuple[Path, Any], tmp_path: Path) -> None:
     error = changed(gpt2[0], tmp_path, lambda tensors: tensors.update({"other.weight": torch.zeros(2)}))
     assert [each.code for each in error.diagnostics] == ["unmapped-tensor"] and "'other.weight'" in str(error)
@@ -282,12 +317,12 @@ def test_ignored_tensors_are_left_out(gpt2: tuple[Path, Any], tmp_path: Path) ->
 GROWTH = """
 import resource, sys
 from pathlib import Path
-from blockgraph.running.published import from_huggingface
+from blockgraph.running.published import read_published
 import torch, safetensors.torch
-from_huggingface(sys.argv[1])  # what loads once, has loaded
+read_published(sys.argv[1])  # what loads once, has loaded
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
-model = from_huggingface(sys.argv[2])
+model = read_published(sys.argv[2])
 print((peak() - before) / Path(sys.argv[2], "model.safetensors").stat().st_size)
 """
 
@@ -304,3 +339,19 @@ def test_memory_grows_by_little_more_than_the_checkpoint(gpt2: tuple[Path, Any],
     command = [sys.executable, "-c", GROWTH, str(gpt2[0]), str(tmp_path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     assert float(done.stdout) <= 1.2  # 1.1 of a checkpoint of 500 MB; this one has 200
+
+
+# --- decoding ---------------------------------------------------------------------------------------------------------
+
+
+def test_whisper_writes_step_by_step_what_it_hears_once(tmp_path: Path) -> None:
+    reference = save("whisper", tmp_path)
+    model = blockgraph.from_huggingface(tmp_path)
+    random = torch.Generator().manual_seed(3)
+    audio, ids = torch.randn(2, 10, 22, generator=random), torch.randint(6, 60, (2, 7), generator=random)
+    with torch.no_grad():
+        whole = reference(input_features=audio, decoder_input_ids=ids)["logits"]
+        state = model.new_state(2, 7)
+        found = [model(input_features=audio, decoder_input_ids=ids[:, :3], state=state)["logits"]]
+        found += [model(decoder_input_ids=each, state=state)["logits"] for each in ids[:, 3:].split(1, dim=1)]
+    assert (torch.cat(found, 1) - whole).abs().max() <= BAR * whole.std()

@@ -28,7 +28,7 @@ class Node:
 SCOPE: dict[str, Any] = {
     "width": 512, "heads": 8, "layer": 3, "layers": 12, "p": 0.1, "act": "gelu", "pre": True, "none": None, "post": False,
     "rope": {"theta": 1e4, "type": "linear"}, "kinds": ["full", "local"], "down": Node("down"), "x": Node("x"),
-    "config": Lenient({"text": {"width": 7}, "id2label": {"0": "a", "1": "b"}}), "tensors": frozenset({"lm_head.weight"}),
+    "config": Lenient({"text": {"width": 7}, "id2label": {"0": "a", "1": "b"}, "sizes": [3, 5]}), "tensors": frozenset({"lm_head.weight"}),
 }  # fmt: skip
 
 
@@ -45,6 +45,7 @@ SCOPE: dict[str, Any] = {
         ("=[width, [heads]]", [512, [8]]), ("=[1] + [2] * 2", [1, 2, 2]), ("='a' + 'b' * 2", "abb"), ("=[]", []),
         ("=min(8, width)", 8), ("=max([1, 9, 3])", 9), ("=round(2.5)", 2), ("=round(2.567, 1)", 2.6), ("=ceil(7 / 2)", 4),
         ("=sqrt(256)", 16.0), ("=log(8, 2)", 3.0), ("=len(kinds) + len('abc') + len(rope)", 7),
+        ("=config.sizes[1]", 5), ("=config.sizes[2]", None), ("=config.text.width[0]", None), ("=config.nothing[0]", None),
         ("=config.text.width", 7), ("=config.text.height", None), ("=config.nothing", None),
         ("=len(config.id2label) if config.id2label else 2", 2), ("=true", True), ("= width ", 512), ("='=x'", "=x"),
         ("=1 if true else nothing", 1), ("=true or nothing", True), ("=1**99999999999", 1), ("=(-1)**99999999999", -1),

@@ -19,20 +19,32 @@ NEEDED = object()
 TABLE: dict[str, dict[str, Any]] = {
     "embedding": {"width": NEEDED, "scale": 1.0, "pretrained": None, "freeze": False},
     "positions": {
-        "kind": NEEDED, "length": None, "offset": 0, "skip_padding": False,
+        "kind": NEEDED, "length": None, "offset": 0, "skip_padding": False, "pad": None,
         "layout": "interleaved", "endpoint": False, "theta": 1e4, "dropout": 0.0,
     },
     "attention": {
         "heads": NEEDED, "kv_heads": None, "head_dim": None, "bias": o.ProjectionBias(), "causal": False,
         "window": None, "scale": None, "dropout": 0.0, "softcap": None, "rope": None, "alibi": None,
-        "qk_norm": None, "sinks": False, "clip": None, "sparse": None,
+        "qk_norm": None, "sinks": False, "clip": None, "sparse": None, "global_tokens": 0,
     },
     "latent_attention": {
         "heads": NEEDED, "kv_rank": NEEDED, "head_dim": NEEDED, "rope_dim": NEEDED, "value_dim": NEEDED,
         "query_rank": None, "rope": None, "causal": False, "scale": None, "bias": False, "eps": 1e-6, "dropout": 0.0,
     },
     "local_global_attention": {"heads": NEEDED, "window": NEEDED, "dropout": 0.0},
+    "linear_attention": {
+        "heads": NEEDED, "head_dim": None, "feature_map": "elu", "features": None, "causal": False, "bias": True,
+        "eps": 1e-6,
+    },
+    "linformer_attention": {
+        "heads": NEEDED, "length": NEEDED, "rank": NEEDED, "share": "heads", "bias": True, "dropout": 0.0,
+    },
+    "disentangled_attention": {
+        "heads": NEEDED, "head_dim": None, "to_position": True, "from_position": True, "shared": False, "bias": o.DisentangledBias(),
+        "max_distance": None, "dropout": 0.0,
+    },
     "relative_bias": {"heads": NEEDED, "buckets": 32, "max_distance": 128, "bidirectional": True},
+    "grid_bias": {"heads": NEEDED, "rows": NEEDED, "columns": NEEDED, "class_token": True},
     "ffn": {"hidden": NEEDED, "activation": "gelu", "gated": False, "bias": True, "dropout": 0.0},
     "moe": {
         "experts": NEEDED, "top_k": NEEDED, "hidden": NEEDED, "activation": "silu", "gated": True, "bias": False,
@@ -41,7 +53,7 @@ TABLE: dict[str, dict[str, Any]] = {
     "add": {"dropout": 0.0},
     "multiply": {},
     "add_norm": {"norm": "layer_norm", "eps": 1e-5, "bias": True, "dropout": 0.0},
-    "layer_norm": {"eps": 1e-5, "weight": True, "bias": True},
+    "layer_norm": {"eps": 1e-5, "weight": True, "bias": True, "offset": 0.0},
     "rms_norm": {"eps": 1e-6, "weight": True, "offset": 0.0},
     "linear": {"width": None, "bias": True},
     "activation": {"kind": NEEDED},
@@ -51,23 +63,26 @@ TABLE: dict[str, dict[str, Any]] = {
     "concat": {"along": "features"},
     "split": {"along": "features", "into": NEEDED},
     "parameter": {"shape": NEEDED, "init": "normal"},
-    "patches": {"width": NEEDED, "size": NEEDED, "bias": True},
+    "patches": {"width": NEEDED, "size": NEEDED, "bias": True, "cut": False},
     "conv1d": {"width": NEEDED, "kernel": 3, "stride": 1, "bias": True},
     "pool": {"take": NEEDED, "token": None},
     "similarity": {"cosine": False},
     "equal": {},
+    "blank": {},
+    "squeeze": {},
     "rnn": {"width": NEEDED, "bidirectional": False, "dropout": 0.0},
     "lstm": {"width": NEEDED, "bidirectional": False, "dropout": 0.0},
     "gru": {"width": NEEDED, "bidirectional": False, "dropout": 0.0},
 }  # fmt: skip
 
 PORTS = {
-    "embedding": "ids", "positions": "x", "attention": "query key? value? mask? bias?", "latent_attention": "x",
-    "local_global_attention": "x global_tokens?", "relative_bias": "query key?", "ffn": "x", "moe": "x", "add": "x…",
+    "embedding": "ids", "positions": "x ids?", "attention": "query key? value? mask? bias?", "latent_attention": "x",
+    "local_global_attention": "x global_tokens?", "relative_bias": "query key?", "grid_bias": "", "ffn": "x", "moe": "x", "add": "x…",
     "multiply": "x…", "add_norm": "x…", "layer_norm": "x", "rms_norm": "x", "linear": "x", "activation": "x",
     "scale": "x", "softcap": "x", "dropout": "x", "concat": "x…", "split": "x", "parameter": "", "patches": "image",
     "conv1d": "x", "pool": "x ids?", "similarity": "a b", "equal": "a b", "rnn": "x initial?", "lstm": "x initial?",
-    "gru": "x initial?",
+    "gru": "x initial?", "linear_attention": "x", "linformer_attention": "x", "blank": "x", "squeeze": "x",
+    "disentangled_attention": "x table?",
 }  # fmt: skip
 
 
@@ -235,6 +250,7 @@ def test_qk_norm() -> None:
     assert o.QKNorm(type="layer_norm").epsilon == 1e-5 and o.QKNorm(type="layer_norm").has_bias
     assert errors(o.QKNorm, bias=True) == [("", "bad-option")]
     assert errors(o.QKNorm, type="layer_norm", offset=1) == [("", "bad-option")]
+    assert errors(o.QKNorm, per_head=True, over="all") == [("", "bad-option")]
 
 
 def test_split_parts() -> None:
@@ -258,8 +274,15 @@ def test_parameter_shape_and_start() -> None:
 
 def test_pool_takes_a_word_or_a_position() -> None:
     assert o.PoolOptions(take="mean").take == "mean"
-    assert errors(o.PoolOptions, take=-1) == [("take", "bad-option")]
+    assert o.PoolOptions(take=-1).take == -1
     assert errors(o.PoolOptions, take="median") == [("take", "bad-choice")]
     assert errors(o.PoolOptions, take=True) == [("take", "bad-choice")]
     assert errors(o.PoolOptions, take=0.5) == [("take", "float-size")]
     assert errors(o.PoolOptions, take=10**5000) == [("take", "bad-option")]
+
+
+def test_sparse_takes_the_numbers_of_its_type() -> None:
+    assert o.Sparse.model_validate({"type": "fixed"}).numbers == {"block": 64, "summary": 1}
+    assert errors(o.Sparse, type="strided") == [("", "missing-option")]
+    assert errors(o.Sparse, type="strided", stride=4, block=8) == [("", "bad-option")]
+    assert errors(o.Sparse, type="fixed", block=2, summary=3) == [("", "bad-option")]

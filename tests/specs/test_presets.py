@@ -19,12 +19,6 @@ from blockgraph.specs.tree import plain
 from tests.texts import HEAD
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "presets"
-NAMES = (
-    "albert-base bert-base bert-base-classify bert-base-mlm bloom-560m distilbert-base falcon-7b gemma-2b "
-    "gemma2-9b gemma3-1b gpt-j-6b gpt-nano gpt-neo-125m gpt2 gpt2-large gpt2-medium gpt2-xl gpt3 granite-2b "
-    "llama-nano llama3-405b llama3-8b lstm-nano marian-en-de modernbert-base olmo2-7b opt-350m phi-2 phi3-mini "
-    "pythia-160m qwen3-8b roberta-base t5-small transformer-base transformer-nano"
-)
 MORE = sorted(Path(os.environ["BLOCKGRAPH_SPECS"]).glob("*.yaml")) if "BLOCKGRAPH_SPECS" in os.environ else []
 
 
@@ -37,10 +31,26 @@ def load(source: str | Path) -> Spec:
 
 
 def test_these_are_shipped() -> None:
-    assert presets.names() == NAMES.split()
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(presets.names())
     assert all(presets.path(name).read_text("utf-8") == presets.text(name) for name in presets.names())
     with pytest.raises(KeyError):
         presets.path("gpt5")
+
+
+def test_what_presets_share_can_be_extended_but_is_no_preset(tmp_path: Path) -> None:
+    assert presets.fragments() and not set(presets.fragments()) & set(presets.names())
+    copy = tmp_path / "mine.yaml"  # as `blockgraph new` writes it
+    copy.write_text(presets.text("llama3-8b"), "utf-8")
+    mine, own = load(copy).huggingface, load("llama3-8b").huggingface
+    assert mine == own and mine is not None and "scaling" in mine.vars
+    diagnostics = Diagnostics()
+    assert load_spec(presets.fragments()[0], diagnostics) is None
+    assert [d.code for d in diagnostics] == ["missing-file"]
+
+
+def test_sections_of_merged_files_stand_in_the_languages_order() -> None:
+    order = list(load("llama3-8b").tree.entries)
+    assert order == ["blockgraph", "name", "about", "vars", "defaults", "blocks", "inputs", "nodes", "huggingface"]
 
 
 @pytest.mark.parametrize("name", presets.names())

@@ -91,6 +91,13 @@ def test_expressions_read_earlier_vars_the_config_and_the_names_of_tensors() -> 
     assert values(section, config, ["wte.weight"]) == found | {"tied": True}
 
 
+def test_steps_on_the_way_are_read_leniently_and_are_no_vars(tmp_path: Path) -> None:
+    section = {"scaling": ["=config.old or config.new", {}], "theta": ["=scaling.theta", 1e4]}
+    assert values(section, {}) == {"scaling": {}, "theta": 1e4}
+    assert values(section, {"old": {"theta": 5.0}, "new": {"theta": 6.0}})["theta"] == 5.0
+    assert "scaling" not in spec_of(tmp_path, LLAMA).vars
+
+
 def test_later_vars_are_not_there_yet() -> None:
     with pytest.raises(ExpressionError, match="there is no 'b' here") as caught:
         values({"a": "=b", "b": 1}, {})
@@ -123,7 +130,7 @@ def test_every_known_type_has_a_class_and_every_class_a_preset() -> None:
             spec = load_spec(preset, Diagnostics())
             assert spec is not None and spec.huggingface is not None
             assert model_type in spec.huggingface.model_type
-            assert set(outputs.values()) <= set(spec.root.nodes) if outputs else True
+            assert {node.partition(".")[0] for node in (outputs or {}).values()} <= set(spec.root.nodes)
 
 
 def test_a_class_without_the_head_has_its_own_outputs(tmp_path: Path) -> None:
@@ -191,7 +198,7 @@ def test_values_can_be_set_over_it(tmp_path: Path) -> None:
 
 def test_mappings_replace_the_presets_whole(tmp_path: Path) -> None:
     rope = spec_of(tmp_path, LLAMA).vars["rope"]
-    assert rope == {"theta": 1e4, "fraction": 1.0, "type": "default", "original_length": 64, "max_length": 64}
+    assert rope == {"theta": 1e4, "type": "default"}
 
 
 @pytest.mark.parametrize("config", [GPT2, BERT, LLAMA], ids=lambda config: config["model_type"])
@@ -218,7 +225,7 @@ def test_old_names_of_rope_scaling(tmp_path: Path) -> None:
     scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
     scaling["original_max_position_embeddings"] = 32
     rope = spec_of(tmp_path, LLAMA | {"rope_theta": 5e5, "rope_scaling": scaling}).vars["rope"]
-    assert (rope["theta"], rope["type"], rope["original_length"], rope["max_length"]) == (5e5, "llama3", 32, 64)
+    assert (rope["theta"], rope["type"], rope["original_length"]) == (5e5, "llama3", 32)
     rope = spec_of(tmp_path, LLAMA | {"rope_scaling": {"type": "linear", "factor": 2.0}}).vars["rope"]
     assert (rope["type"], rope["factor"]) == ("linear", 2.0)
 
@@ -252,6 +259,22 @@ def test_windows_layer_by_layer(tmp_path: Path, config: dict[str, Any], windows:
     assert found == windows
 
 
+VIT = {"model_type": "vit", "architectures": ["ViTModel"], "image_size": [32, 48], "patch_size": 8, "id2label": {}}
+DINO = {"model_type": "dinov2", "architectures": ["Dinov2Model"], "image_size": [28, 28]}
+
+
+def test_a_number_in_a_path_is_a_place_in_a_list(tmp_path: Path) -> None:
+    found = spec_of(tmp_path, VIT).vars
+    assert (found["image"], found["patch"]) == ({"height": 32, "width": 48}, {"height": 8, "width": 8})
+    found = spec_of(tmp_path, VIT | {"image_size": 64, "patch_size": [4, 8]}).vars
+    assert (found["image"], found["patch"]) == ({"height": 64, "width": 64}, {"height": 4, "width": 8})
+    assert "a list is not a whole number" in refused(tmp_path, VIT | {"image_size": [32]})
+    assert spec_of(tmp_path, DINO).vars["image"] == {"height": 28, "width": 28}
+    assert "error[unsupported-model]: 'image_size' asks for images that are not square" in refused(
+        tmp_path, DINO | {"image_size": [28, 42]}
+    )
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -277,14 +300,14 @@ def test_another_head_is_not_drawn_as_this_one(tmp_path: Path) -> None:
 
 REFUSED = [
     (GPT2, {"add_cross_attention": True}),
-    (GPT2, {"auto_map": {"AutoModel": "modeling.Mine"}}),
     (GPT2, {"pruned_heads": {"0": [1]}}),
-    (BERT, {"is_decoder": True}),
     (BERT, {"position_embedding_type": "relative_key"}),
     (LLAMA, {"rope_scaling": {"type": "su", "factor": 2.0}}),
     (LLAMA, {"rope_scaling": "linear"}),
-    (LLAMA, {"rope_parameters": {"rope_type": "proportional", "rope_theta": 1e4}}),
-    (LLAMA, {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}}),
+    (LLAMA, {"is_causal": False}),
+    (LLAMA | {"model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"]}, {"swiglu_limit": 5.0}),
+    (LLAMA | {"model_type": "deepseek_v2", "architectures": ["DeepseekV2Model"]}, {"topk_method": "noaux_tc"}),
+    (LLAMA, {"rope_parameters": {"rope_type": "spiral", "rope_theta": 1e4}}),
     (LLAMA, {"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}),
 ]
 
@@ -297,9 +320,14 @@ def test_what_a_preset_cannot_say_is_refused(tmp_path: Path, base: dict[str, Any
 
 
 def test_switches_that_are_off_are_no_reason(tmp_path: Path) -> None:
-    off = {"add_cross_attention": False, "pruned_heads": {}, "is_encoder_decoder": False, "auto_map": None}
+    off = {"add_cross_attention": False, "pruned_heads": {}, "is_encoder_decoder": False}
     assert spec_of(tmp_path, GPT2 | off).vars["width"] == 48
     assert spec_of(tmp_path, LLAMA | {"rope_scaling": None, "rope_parameters": None}).vars["rope"]["type"] == "default"
+
+
+def test_code_that_a_folder_brings_is_ignored(tmp_path: Path) -> None:
+    """A class that the reference library has is its own, unless one trusts the folder's code: so it does as well."""
+    assert spec_of(tmp_path, GPT2 | {"auto_map": {"AutoModel": "modeling.Mine"}}).vars["width"] == 48
 
 
 def test_a_missing_size_is_named(tmp_path: Path) -> None:
@@ -389,6 +417,11 @@ BERT_SIZES = {key: value for key, value in BERT.items() if key not in ("model_ty
 GPT2_SIZES = {key: value for key, value in GPT2.items() if key not in ("model_type", "architectures")}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "rope_theta": 1e4}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "rope_theta": 5e5}
+DEBERTA = {
+    "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+    "relative_attention": True, "position_buckets": 256, "norm_rel_ebd": "layer_norm", "share_att_key": True,
+    "pos_att_type": "p2c|c2p", "position_biased_input": False,
+}  # DeBERTa-v3 base  # fmt: skip
 PEERS: list[tuple[str, str, dict[str, Any]]] = [
     ("GPT2Config", "GPT2LMHeadModel", {}),  # GPT-2 small itself
     ("GPT2Config", "GPT2LMHeadModel", GPT2_SIZES),
@@ -407,10 +440,58 @@ PEERS: list[tuple[str, str, dict[str, Any]]] = [
         "Qwen2ForCausalLM",
         LLAMA_SIZES | {"use_sliding_window": True, "max_window_layers": 2, "tie_word_embeddings": True},
     ),
+    ("MptConfig", "MptForCausalLM", {}),
+    ("StableLmConfig", "StableLmForCausalLM", {"qk_layernorm": True, "num_key_value_heads": 8}),
+    ("CohereConfig", "CohereForCausalLM", {"use_qk_norm": True, "num_key_value_heads": 8}),
+    ("Cohere2Config", "Cohere2ForCausalLM", {}),
+    ("CodeGenConfig", "CodeGenForCausalLM", {}),
+    ("GPTBigCodeConfig", "GPTBigCodeForCausalLM", {}),
+    ("SeedOssConfig", "SeedOssForCausalLM", {}),
+    ("HeliumConfig", "HeliumForCausalLM", {"num_key_value_heads": 5}),
+    ("MinistralConfig", "MinistralForCausalLM", {"head_dim": 128}),
+    ("Ernie4_5Config", "Ernie4_5ForCausalLM", {"use_bias": True}),
+    ("XGLMConfig", "XGLMForCausalLM", {}),
+    ("BioGptConfig", "BioGptForCausalLM", {}),
+    ("OpenAIGPTConfig", "OpenAIGPTLMHeadModel", {}),
+    ("MixtralConfig", "MixtralForCausalLM", {}),  # Mixtral 8x7B itself
+    ("Qwen2MoeConfig", "Qwen2MoeForCausalLM", {"decoder_sparse_step": 2, "mlp_only_layers": [3]}),
+    ("Qwen3MoeConfig", "Qwen3MoeForCausalLM", {"mlp_only_layers": [0, 5]}),
+    ("OlmoeConfig", "OlmoeForCausalLM", {}),
+    ("GptOssConfig", "GptOssForCausalLM", {}),  # gpt-oss-120b
+    ("GraniteMoeConfig", "GraniteMoeForCausalLM", {}),
+    ("DeepseekV2Config", "DeepseekV2ForCausalLM", {"num_experts_per_tok": 6}),
+    ("GlmConfig", "GlmForCausalLM", {}),
+    ("Glm4Config", "Glm4ForCausalLM", {}),
+    ("SmolLM3Config", "SmolLM3ForCausalLM", {}),  # SmolLM3 3B itself
+    ("Starcoder2Config", "Starcoder2ForCausalLM", {}),  # StarCoder2 3B itself
+    ("NemotronConfig", "NemotronForCausalLM", {"num_key_value_heads": 8}),
+    ("OlmoConfig", "OlmoForCausalLM", {}),
+    ("PersimmonConfig", "PersimmonForCausalLM", {}),  # Persimmon 8B itself
     ("BertConfig", "BertForMaskedLM", {}),
     ("BertConfig", "BertForMaskedLM", BERT_SIZES | {"layer_norm_eps": 1e-5, "hidden_act": "gelu_new"}),
     ("BertConfig", "BertModel", BERT_SIZES),
     ("BertConfig", "BertForSequenceClassification", BERT_SIZES | {"num_labels": 7}),
+    ("ViTConfig", "ViTForImageClassification", {"num_labels": 1000}),
+    ("ViTConfig", "ViTModel", {"image_size": [30, 20], "patch_size": [10, 5], "pooler_output_size": 40}),
+    ("DeiTConfig", "DeiTForImageClassificationWithTeacher", {"num_labels": 10}),
+    ("CLIPConfig", "CLIPModel", {}),
+    ("CLIPTextConfig", "CLIPTextModelWithProjection", {"projection_dim": 99}),
+    ("CLIPVisionConfig", "CLIPVisionModel", {"image_size": 100}),
+    ("WhisperConfig", "WhisperForConditionalGeneration", {}),
+    ("BeitConfig", "BeitModel", {"use_relative_position_bias": True, "num_hidden_layers": 2}),
+    ("BeitConfig", "BeitForImageClassification", {"use_shared_relative_position_bias": True, "num_hidden_layers": 2}),
+    ("SiglipConfig", "SiglipModel", {}),
+    ("BertConfig", "BertForPreTraining", {}),
+    ("RobertaConfig", "RobertaModel", {}),
+    ("AlbertConfig", "AlbertForPreTraining", {}),
+    ("DistilBertConfig", "DistilBertForQuestionAnswering", {}),
+    ("ElectraConfig", "ElectraForPreTraining", {}),
+    ("ElectraConfig", "ElectraForMaskedLM", {"embedding_size": 256}),
+    ("DebertaV2Config", "DebertaV2ForMaskedLM", DEBERTA),
+    ("DebertaConfig", "DebertaModel", {"relative_attention": True, "pos_att_type": "c2p|p2c", "type_vocab_size": 0}),
+    ("M2M100Config", "M2M100ForConditionalGeneration", {}),
+    ("BartConfig", "BartModel", {}),
+    ("UMT5Config", "UMT5ForConditionalGeneration", {}),
 ]
 
 
@@ -451,6 +532,12 @@ def test_an_untied_bert_lacks_only_the_bias_that_its_forward_never_reads(tmp_pat
     expected = saved(tmp_path, "BertConfig", "BertForMaskedLM", BERT_SIZES | {"tie_word_embeddings": False})
     model = analyse(load_spec(tmp_path / "config.json", Diagnostics()) or pytest.fail("refused"), Diagnostics())
     assert model is not None and model.parameters == expected - 96  # cls.predictions.bias beside decoder.bias
+
+
+def test_a_routers_correction_counts_here_and_is_a_buffer_there(tmp_path: Path) -> None:
+    expected = saved(tmp_path, "DeepseekV3Config", "DeepseekV3ForCausalLM", {})  # DeepSeek-V3 itself
+    model = analyse(load_spec(tmp_path / "config.json", Diagnostics()) or pytest.fail("refused"), Diagnostics())
+    assert model is not None and model.parameters == expected + (61 - 3) * 256
 
 
 def test_presets_have_the_sizes_of_the_published_configs(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ huggingface:
 """
     found = loaded(NODE + text).huggingface
     assert found is not None
-    assert (found.model_type, found.ignore, found.prefix) == (("a", "b"), ("*.x",), "m.")
+    assert (found.model_type, found.ignore, found.prefix) == (("a", "b"), ("*.x",), ("m.",))
     assert found.vars == {"w": "n_embd", "h": ["n_inner", "=4*w"], "r": {"t": ["x.y", 1e4], "k": "='z'"}}
     assert {name: (rule.to, rule.transpose) for name, rule in found.inputs.items()} == {
         "input_ids": ("tokens", False),

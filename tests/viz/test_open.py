@@ -108,6 +108,7 @@ def test_what_happens_to_scores(options: str, between: list[str]) -> None:
         ("clip: 8", "Linear V 64 → 64 · 4.2K clipped at ±8"),
         ("scale: 0.5", "Scale × 0.5"),
         ("sparse: {}", "Mask block-sparse"),
+        ("causal: true, sparse: {type: strided, stride: 8}", "Mask causal · strided 8"),
     ],
 )
 def test_what_later_models_added(options: str, said: str) -> None:
