@@ -30,7 +30,28 @@ def attend_plain(
     """
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
-        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+        value = value.repeat_interleave(groups, dim=1)
+    weights = attention_weights(query, key, scale=scale, visible=visible, bias=bias, softcap=softcap, sinks=sinks)
+    if sinks is not None:
+        weights = weights[..., :-1]
+    return (drop(weights, dropout) if dropout else weights).to(value.dtype) @ value
+
+
+def attention_weights(
+    query: Tensor,
+    key: Tensor,
+    *,
+    scale: float,
+    visible: Tensor | None = None,
+    bias: Tensor | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+) -> Tensor:
+    """The shares that each query's keys have in it, as `attend_plain` mixes values by: [batch, heads, Q, K], at least
+    float32; with `sinks` K + 1, the sink's share last. Rows sum to 1, or are zeros where a query sees no key."""
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key = key.repeat_interleave(groups, dim=1)
     scores = (query @ key.transpose(-2, -1)).to(torch.promote_types(query.dtype, torch.float32)) * scale
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
@@ -38,11 +59,10 @@ def attend_plain(
         scores = scores + bias
     if visible is not None:
         scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
-    if sinks is None:
-        weights = torch.softmax(scores, dim=-1)
-    else:
+    if sinks is not None:
         more = sinks.to(scores.dtype).view(-1, 1, 1).expand(*scores.shape[:-1], 1)
-        weights = torch.softmax(torch.cat((scores, more), dim=-1), dim=-1)[..., :-1]
-    if visible is not None:
-        weights = weights.masked_fill(~visible, 0.0)
-    return (drop(weights, dropout) if dropout else weights).to(value.dtype) @ value
+        scores = torch.cat((scores, more), dim=-1)
+    weights = torch.softmax(scores, dim=-1)
+    if visible is None or sinks is not None:  # beside a sink, what is hidden has nothing
+        return weights
+    return weights.masked_fill(~visible, 0.0)

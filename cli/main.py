@@ -24,6 +24,8 @@ COMMANDS = {
     "import": ("import_", "Read a published checkpoint: its spec and its weights."),
     "export": ("export", "Write the model as Python, ONNX, torch.export, or a folder."),
     "trace": ("trace", "Run a text through the model: every node's numbers, and the masks."),
+    "attention": ("attention", "Show where every head of a trained model looks."),
+    "schedule": ("schedule", "Plot the learning rate over the steps, before anything runs."),
     "train": ("train", "Train as the spec's `train:` section says."),
     "generate": ("generate", "Continue or translate a text with a run or a published checkpoint."),
     "presets": ("presets", "List the shipped specs."),

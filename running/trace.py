@@ -87,7 +87,7 @@ def trace(model: Model, inputs: Mapping[str, Tensor], *, all_copies: bool = Fals
     Of a repeated block the first copy and the last are in full, unless `all_copies`. Raises what the model raises.
     """
     plan = list(planned(model.definition.root, all_copies))
-    watch = _Watch()
+    watch = _Tracing()
     handles = watch.attach(model, plan)
     was_training = model.training
     try:
@@ -154,7 +154,7 @@ def _note(call: Call, number: int, left_out: bool) -> str:
 # -- watching --------------------------------------------------------------------------------------------------------
 
 
-class _Watch:
+class Watch:
     """Knows which call is running: hooks push it when its module is entered and pop it when it is left."""
 
     def __init__(self) -> None:
@@ -175,14 +175,24 @@ class _Watch:
     def _entering(self, visits: deque[Visit]) -> Any:
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             visit = visits.popleft()
-            visit.given = kwargs
+            visit.given = dict(zip(visit.step.inputs, args, strict=False)) | kwargs
             self.running.append(visit)
 
         return enter
 
     def _leaving(self, module: nn.Module, args: Any, result: Any) -> None:
         visit = self.running.pop()
+        self.left(visit, result)
         visit.given = {}
+
+    def left(self, visit: Visit, result: Any) -> None:
+        """A call has ended with this result; `visit.given` still has what it was called with."""
+
+
+class _Tracing(Watch):
+    """Notes the statistics of outputs, and masks."""
+
+    def left(self, visit: Visit, result: Any) -> None:
         if visit.shown:
             results = result if isinstance(result, tuple) else (result,)
             for (name, value), tensor in zip(visit.step.outputs.items(), results, strict=False):  # masks may follow
@@ -198,7 +208,7 @@ class _Watch:
 class _Kernels(TorchFunctionMode):
     """Sees the calls of the attention kernel, and the softmax of attention that is written out."""
 
-    def __init__(self, watch: _Watch) -> None:
+    def __init__(self, watch: _Tracing) -> None:
         super().__init__()
         self.watch = watch
 

@@ -68,6 +68,15 @@ def values_of(pairs: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
+def text_inputs(model: Model) -> list[str]:
+    """Inputs of ids, the first of each axis; one that has a default stays at it."""
+    axes: dict[str, str] = {}
+    for name, given in model.definition.root.inputs.items():
+        if given.value.vocabulary is not None and given.value.rank == 2 and given.default is None:
+            axes.setdefault(str(given.value.shape[1]), name)
+    return list(axes.values())
+
+
 class _Feeder:
     def __init__(self, model: Model, asked: Asked, tokenizer: Tokenizer | None) -> None:
         self.model, self.asked, self.tokenizer = model, asked, tokenizer
@@ -77,7 +86,7 @@ class _Feeder:
 
     def run(self) -> Fed:
         self._check_names()
-        texts = self._text_inputs()
+        texts = text_inputs(self.model)
         if self.asked.target is not None and len(texts) < 2:
             raise TraceError("--target is for a second input of ids with an axis of its own: this model has none")
         for name in self.asked.values:
@@ -96,14 +105,6 @@ class _Feeder:
         for name in self.asked.values:
             if name not in self.given:
                 raise TraceError(f"--input {name}: there is no such input; the model has {', '.join(self.given)}")
-
-    def _text_inputs(self) -> list[str]:
-        """Inputs of ids, the first of each axis; one that has a default stays at it."""
-        axes: dict[str, str] = {}
-        for name, given in self.given.items():
-            if given.value.vocabulary is not None and given.value.rank == 2 and given.default is None:
-                axes.setdefault(str(given.value.shape[1]), name)
-        return list(axes.values())
 
     # -- texts -------------------------------------------------------------------------------------------------------
 

@@ -375,6 +375,7 @@ class Train(Model):
     seed: Count = 0
     evaluate: Evaluate = Evaluate()
     checkpoint: Checkpoint = Checkpoint()
+    tensorboard: Flag = Field(False, description="write for TensorBoard too, into the run's tensorboard/")
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

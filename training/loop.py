@@ -20,6 +20,7 @@ from blockgraph.data.batch import Batch, Feed, Split
 from blockgraph.running.weights import load_weights
 from blockgraph.tasks.lesson import LOSS, Forward, Lesson, outputs_of
 from blockgraph.training import random_state
+from blockgraph.training.board import FOLDER
 from blockgraph.training.checkpoints import Checkpoints, Loaded
 from blockgraph.training.errors import NotFinite, Stopped
 from blockgraph.training.metrics import Metrics, Record
@@ -137,9 +138,9 @@ class Trainer:
 
     def run(self) -> Outcome:
         """Trains to the end. Raises `Stopped` (saved), `NotFinite`, `DiskFull`."""
-        self._metrics = Metrics(
-            self.metrics_path, self.progress.step if self.progress.closed else self.progress.step - 1
-        )
+        board = self.metrics_path.parent / FOLDER if self.settings.tensorboard else None
+        recorded = self.progress.step if self.progress.closed else self.progress.step - 1
+        self._metrics = Metrics(self.metrics_path, recorded, board)
         self.reporter.start(self.progress.step, self.steps)
         try:
             with self._stop:

@@ -6,12 +6,10 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
+from blockgraph.training.board import Board
 from blockgraph.training.files import write_whole
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +28,53 @@ class Record:
 
 
 class Metrics:
-    """The file, open for appending. Every line is complete before the next begins."""
+    """The file, open for appending. Every line is complete before the next begins. `tensorboard`: a folder for
+    TensorBoard, which is told the same."""
 
-    def __init__(self, path: Path, after: int) -> None:
+    def __init__(self, path: Path, after: int, tensorboard: Path | None = None) -> None:
         """Lines beyond step `after` (and a line that a kill cut short) are removed first."""
         self.path = path
+        kept = []
         if path.exists():
             kept = [record for record in read_metrics(path) if record.step <= after]
             write_whole(path, "".join(map(_line, kept)))
+        self._board = None if tensorboard is None else Board(tensorboard, after)
+        for record in kept if self._board is not None and self._board.empty else []:
+            self._show(record)
         self._file: TextIO = path.open("a", encoding="utf-8")
 
     def add(self, record: Record) -> None:
         self._file.write(_line(record))
         self._file.flush()
+        self._show(record)
+
+    def _show(self, record: Record) -> None:
+        if self._board is not None:
+            self._board.add(record.step, scalars(record))
 
     def sync(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
+        if self._board is not None:
+            self._board.flush()
 
     def close(self) -> None:
         self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def scalars(record: Record) -> dict[str, float]:
+    """A record's numbers by the names under which TensorBoard groups them."""
+    found = {
+        "loss/training": record.train_loss,
+        "loss/validation": record.val_loss,
+        "learning_rate": record.lr,
+        "gradient_norm": record.grad_norm,
+        "tokens_per_second": record.tokens_per_s,
+        **{f"validation/{name}": value for name, value in record.measures.items()},
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _line(record: Record) -> str:
@@ -65,35 +90,3 @@ def read_metrics(path: Path) -> list[Record]:
         except (ValueError, TypeError):
             break
     return records
-
-
-def draw_losses(records: list[Record], path: Path, title: str) -> None:
-    """The losses over the steps, as a PNG. No window and none of pyplot's global state."""
-    import io
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    _plot(axes, records)
-    axes.set_title(title, parse_math=False)
-    picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(picture)  # type: ignore[no-untyped-call]
-    write_whole(path, picture.getvalue())
-
-
-def _plot(axes: Axes, records: list[Record]) -> None:
-    train = [(r.step, r.train_loss) for r in records if r.train_loss is not None]
-    valid = [(r.step, r.val_loss) for r in records if r.val_loss is not None]
-    if train:
-        axes.plot(*zip(*train, strict=True), color="#9db4d6", linewidth=1, label="training")
-    if valid:
-        axes.plot(*zip(*valid, strict=True), color="#c4512d", marker="o", markersize=4, label="validation, whole split")
-        best = min(valid, key=lambda pair: pair[1])
-        axes.annotate(f"{best[1]:.3f}", best, textcoords="offset points", xytext=(0, 8), ha="center", color="#c4512d")
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss (nats per id)")
-    axes.grid(alpha=0.25)
-    if train or valid:
-        axes.legend(frameon=False)

@@ -33,8 +33,8 @@ README = """\
 |---|---|
 | `spec.yaml` | the model and its training, resolved: nothing left to look up |
 | `tokenizer.json` | text to ids and back |
-| `metrics.jsonl` | a line per record: `step`, `train_loss`, `val_loss`, `lr`, `tokens_per_s`; losses in nats per id |
-| `loss.png` | the same as a picture |
+| `metrics.jsonl` | a line per record; losses in nats per target, `grad_norm` before clipping |
+| `loss.png` | the same as a picture: losses, learning rate, norm of the gradients, measures |
 | `diagram.svg` | the model as a picture |
 | `checkpoints/step-N/` | weights (`model.safetensors`), all else that resuming needs (`training.pt`), checksums |
 | `checkpoints/best/` | the weights with the lowest validation loss |

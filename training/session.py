@@ -26,7 +26,8 @@ from blockgraph.tasks.plan import lesson_for
 from blockgraph.training.checkpoints import Checkpoints
 from blockgraph.training.errors import TrainError
 from blockgraph.training.loop import Outcome, Trainer
-from blockgraph.training.metrics import draw_losses, read_metrics
+from blockgraph.training.metrics import read_metrics
+from blockgraph.training.plots import draw_run
 from blockgraph.training.progress import Reporter
 from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder
 from blockgraph.training.settings import Settings
@@ -237,7 +238,7 @@ class Session:
 
     def _plot(self, always: bool = False) -> None:
         if always or time.monotonic() - self._plotted > PLOT_EVERY:
-            draw_losses(read_metrics(self.run.metrics), self.run.path / PLOT, self.spec.name)
+            draw_run(read_metrics(self.run.metrics), self.run.path / PLOT, self.spec.name)
             self._plotted = time.monotonic()
 
 

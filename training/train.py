@@ -11,6 +11,7 @@ import torch
 
 from blockgraph.data.texts import Texts
 from blockgraph.running.runs import SPEC
+from blockgraph.training.board import check_tensorboard
 from blockgraph.training.errors import Stopped, TrainError, disk_full, is_disk_full
 from blockgraph.training.progress import reporter_for
 from blockgraph.training.run_folder import RunFolder, new_folder, old_folder
@@ -46,6 +47,8 @@ def train(
     if spec.train is None:
         raise TrainError(f"{spec.name} has no `train:` section: add one, or train a preset that has")
     settings, where = from_spec(spec.train), _device(device)
+    if settings.tensorboard:
+        check_tensorboard()
     given = Path(out) if out is not None else None
     folder = old_folder(given, spec.name) if resume else new_folder(given, spec.name)
     reporter = reporter_for(console)

@@ -71,7 +71,7 @@ def warning(drawn: Drawing, title: str | None = None) -> str | None:
         return None
     named = " ".join(lacking[:NAMED]) + (f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else "")
     return (
-        f"no font on this machine has {named}: install {_package(lacking)}; the picture shows empty boxes there "
+        f"no font on this machine has {named}: install {package(lacking)}; the picture shows empty boxes there "
         "(an SVG shows them wherever its reader's machine has such a font)"
     )
 
@@ -135,7 +135,7 @@ def _by_matplotlib(asked: list[str]) -> list[tuple[int, int]]:
     return [(code, code) for code in found]
 
 
-def _package(characters: list[str]) -> str:
+def package(characters: list[str]) -> str:
     """A package of fonts with such characters: Debian's name, and where it comes from elsewhere."""
     if any(unicodedata.east_asian_width(c) in "WF" and ord(c) < 0x1F000 for c in characters):
         return "Noto Sans CJK (apt install fonts-noto-cjk, brew install --cask font-noto-sans-cjk-sc)"

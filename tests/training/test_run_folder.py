@@ -1,10 +1,9 @@
-import sys
 from pathlib import Path
 
 import pytest
 
 from blockgraph.training.errors import NotFinite, TrainError
-from blockgraph.training.metrics import Metrics, Record, draw_losses, read_metrics
+from blockgraph.training.metrics import Metrics, Record, read_metrics
 from blockgraph.training.run_folder import RunFolder, new_folder, old_folder
 
 
@@ -64,13 +63,3 @@ def test_metrics_are_cut_to_the_step_and_mended(tmp_path: Path) -> None:
     again.sync()
     again.close()
     assert read_metrics(path) == [record(step) for step in range(1, 7)]
-
-
-def test_the_picture_of_the_losses(tmp_path: Path) -> None:
-    before = "matplotlib.pyplot" in sys.modules
-
-    draw_losses([record(step) for step in range(1, 9)], tmp_path / "loss.png", "tiny $\\frac$ x")
-    draw_losses([], tmp_path / "empty.png", "")
-    for name in ("loss.png", "empty.png"):
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    assert before or "matplotlib.pyplot" not in sys.modules
