@@ -65,11 +65,11 @@ train:
 TRAIN = """\
   tokenizer: characters
   batch: {size: 4, length: 12, accumulate: 2}
-  steps: 60
+  steps: 30
   optimizer: {type: muon, others: {type: adamw, lr: 0.01}}
   precision: bf16
-  evaluate: {every: 20}
-  checkpoint: {every: 7}
+  evaluate: {every: 10}
+  checkpoint: {every: 4}
 """
 SAVING = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir")  # audit events of a save, beside its writes
 SLOWEST = 300  # seconds after which a session is given up: it hangs

@@ -97,7 +97,9 @@ DAMAGE = {
         lambda folder: cut(folder / "manifest.json") or cut(folder / "manifest.json"),
         "is not a manifest",
     ),
-    "another format": (lambda folder: rewrite(folder, format=99), "has format 99; this version reads 1"),
+    "another format": (lambda folder: rewrite(folder, format=99), "has format 99; this version reads 2"),
+    "another step": (lambda folder: rewrite(folder, step=3), r"manifest.json has changed .* \(its own SHA-256 differs\)"),
+    "a manifest that lacks its end": (lambda folder: cut(folder / "manifest.json"), "its own SHA-256 differs"),
     "a path that leads out": (
         lambda folder: rewrite(folder, files={"../x": {"size": 1, "sha256": ""}}),
         "names files outside",
