@@ -9,14 +9,16 @@ end every line of its metrics (a loss for each step) and every weight that it le
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,6 @@ TRAIN = """\
 SAVING = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir")  # audit events of a save, beside its writes
 SLOWEST = 300  # seconds after which a session is given up: it hangs
 
-Plan = Callable[[int], None]  # what ends a session, given its process
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -83,7 +83,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     one_thread()
-    os.environ["PYTHONHASHSEED"] = "0"
     chance, start = random.Random(given.seed), time.process_time()
     counts = dict.fromkeys(("kills", "aimed", "wrong"), 0)
     with tempfile.TemporaryDirectory() as name:
@@ -137,7 +136,7 @@ def broken(whole: Whole, chance: random.Random, counts: dict[str, int], limit: i
     if killed and (found := difference(remains(run), whole.leaves)):
         counts["wrong"] += killed
         print(f"{whole.kind}, killed {killed} times: {found}", flush=True)
-    remove(run)
+    shutil.rmtree(run)
 
 
 def session(
@@ -150,41 +149,35 @@ def session(
 ) -> int:
     """One sitting in a process of its own, begun or resumed. 0, or minus the signal that ended it."""
     warm()
-    process = os.fork()
-    if process == 0:
-        os._exit(sitting(file, run, die_at, count_into))
+    process = multiprocessing.get_context("fork").Process(target=sitting, args=(file, run, die_at, count_into))
+    process.start()
     if die_after is not None:
         time.sleep(die_after)
-        os.kill(process, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        process.kill()
+    process.join(SLOWEST)
+    assert process.exitcode is not None, f"a session of {file.stem} hangs"
+    return process.exitcode
 
 
 def warm() -> None:
     """Imports once, in the parent, what every session needs."""
-    import blockgraph.training.train
-    import matplotlib.backends.backend_agg
-    import matplotlib.figure  # noqa: F401
+    for name in ("blockgraph.training.train", "matplotlib.backends.backend_agg", "matplotlib.figure"):
+        importlib.import_module(name)
 
 
-def sitting(file: Path, run: Path, die_at: int | None, count_into: Path | None) -> int:
+def sitting(file: Path, run: Path, die_at: int | None, count_into: Path | None) -> None:
     """What the child does: trains to the end, unless it kills itself in the `die_at`-th event of its saves."""
     from blockgraph.specs.diagnostics import Diagnostics
     from blockgraph.specs.load import load_spec
     from blockgraph.training.train import train
 
-    signal.alarm(SLOWEST)
-    try:
-        seen = [0]
-        watch_saves(seen, die_at)
-        spec = load_spec(file, Diagnostics())
-        assert spec is not None
-        train(spec, out=run, resume=(run / "spec.yaml").exists(), device="cpu")
-        if count_into is not None:
-            count_into.write_text(str(seen[0]), "utf-8")
-        return 0
-    except BaseException as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return 1
+    seen = [0]
+    watch_saves(seen, die_at)
+    spec = load_spec(file, Diagnostics())
+    assert spec is not None
+    train(spec, out=run, resume=(run / "spec.yaml").exists(), device="cpu")
+    if count_into is not None:
+        count_into.write_text(str(seen[0]), "utf-8")
 
 
 def watch_saves(seen: list[int], die_at: int | None) -> None:
@@ -203,7 +196,7 @@ def watch_saves(seen: list[int], die_at: int | None) -> None:
     plain = files.HashingFile.write
 
     def write(self: Any, data: bytes) -> int:
-        if event(self._file.name if isinstance(self._file.name, str) else str(self._file.name)):
+        if event(str(self._file.name)):
             plain(self, data[: len(data) // 2])
             self._file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -227,12 +220,6 @@ def remains(run: Path) -> dict[str, bytes]:
 def difference(found: dict[str, bytes], wanted: dict[str, bytes]) -> str:
     """What differs, by name; empty where nothing does."""
     return ", ".join(sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)))
-
-
-def remove(run: Path) -> None:
-    import shutil
-
-    shutil.rmtree(run)
 
 
 if __name__ == "__main__":

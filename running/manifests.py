@@ -17,6 +17,7 @@ from blockgraph.specs.diagnostics import BlockgraphError
 
 MANIFEST = "manifest.json"
 FORMAT = 2
+FORMATS = (1, FORMAT)  # 1: without a digest of itself
 
 
 class DamagedCheckpoint(BlockgraphError):  # noqa: N818
@@ -36,11 +37,12 @@ def digest(path: Path) -> FileEntry:
         return FileEntry(file.tell(), value)
 
 
-def manifest_text(step: int, files: Mapping[str, FileEntry]) -> str:
+def manifest_text(step: int, files: Mapping[str, FileEntry], format: int = FORMAT) -> str:
     entries = {name: {"size": entry.size, "sha256": entry.sha256} for name, entry in sorted(files.items())}
-    said = {"format": FORMAT, "step": step, "files": entries}
-    own = hashlib.sha256(json.dumps(said).encode()).hexdigest()
-    return json.dumps({**said, "sha256": own}, indent=2) + "\n"
+    said: dict[str, Any] = {"format": format, "step": step, "files": entries}
+    if format > 1:
+        said["sha256"] = hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    return json.dumps(said, indent=2) + "\n"
 
 
 def verify(folder: Path) -> int:
@@ -70,7 +72,7 @@ def _read(folder: Path) -> tuple[int, dict[str, FileEntry]]:
     try:
         text = path.read_text(encoding="utf-8")
         data: Any = json.loads(text)
-        if data["format"] != FORMAT:
+        if data["format"] not in FORMATS:
             raise DamagedCheckpoint(f"{path} has format {data['format']!r}; this version reads {FORMAT}")
         files = {
             str(name): FileEntry(int(entry["size"]), str(entry["sha256"])) for name, entry in data["files"].items()
@@ -82,7 +84,7 @@ def _read(folder: Path) -> tuple[int, dict[str, FileEntry]]:
         raise DamagedCheckpoint(f"{path} is not a manifest") from None
     if any(Path(name).name != name for name in files):
         raise DamagedCheckpoint(f"{path} names files outside its folder")
-    if text != manifest_text(step, files):
+    if text != manifest_text(step, files, data["format"]):
         raise DamagedCheckpoint(f"{path} has changed since it was written (its own SHA-256 differs)")
     return step, files
 
