@@ -111,4 +111,40 @@ CHECKS = [
         "{python} benchmarks/generate.py --against x-transformers --rounds 3",
         what="the same work by x-transformers with its cache, where it is installed, width 384, 6 layers",
     ),
+    Check(
+        "kills",
+        "{python} benchmarks/kills.py --kills 200",
+        "== 0",
+        "of 200 random kill -9, half inside a save: resumes that are not the uninterrupted training bit for bit",
+    ),
+    Check(
+        "corruptions",
+        "{python} benchmarks/corruptions.py --corruptions 500",
+        "== 0",
+        "of 500 random damages to a checkpoint: not found, not named, or not passed over",
+    ),
+    Check(
+        "reverse",
+        "{python} benchmarks/recipes.py reverse-nano",
+        ">= 99",
+        "texts of up to 16 letters spelled backwards without a mistake, percent of the test rows, mean of seeds 1-3",
+    ),
+    Check(
+        "banking77",
+        "{python} benchmarks/recipes.py banking77-nano --data {data:banking77}",
+        ">= 90",
+        "accuracy over the whole test set, percent, mean of seeds 1-3",
+    ),
+    Check(
+        "shakespeare",
+        "{python} benchmarks/recipes.py shakespeare-nano --data {data:tinyshakespeare} --seconds 126",
+        "<= 1.72",
+        "other lines of YAML than nanoGPT's, 126 CPU seconds, loss over the whole validation split, mean of seeds 1-3",
+    ),
+    Check(
+        "multi30k",
+        "{python} benchmarks/recipes.py multi30k-de-en --data {data:multi30k} --seconds 900",
+        ">= 30",
+        "greedy German to English after 15 CPU minutes, test_2016, raw text, BLEU of sacrebleu, mean of seeds 1-3",
+    ),
 ]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from blockgraph.running.manifests import DamagedCheckpoint, step_folders, verify
+from blockgraph.running.manifests import DamagedCheckpoint, FileEntry, manifest_text, step_folders, verify
 from blockgraph.running.runs import best_folder
 from blockgraph.training import checkpoints as module
 from blockgraph.training import files
@@ -97,7 +97,12 @@ DAMAGE = {
         lambda folder: cut(folder / "manifest.json") or cut(folder / "manifest.json"),
         "is not a manifest",
     ),
-    "another format": (lambda folder: rewrite(folder, format=99), "has format 99; this version reads 1"),
+    "another format": (lambda folder: rewrite(folder, format=99), "has format 99; this version reads 2"),
+    "another step": (
+        lambda folder: rewrite(folder, step=3),
+        r"manifest.json has changed .* \(its own SHA-256 differs\)",
+    ),
+    "a manifest that lacks its end": (lambda folder: cut(folder / "manifest.json"), "its own SHA-256 differs"),
     "a path that leads out": (
         lambda folder: rewrite(folder, files={"../x": {"size": 1, "sha256": ""}}),
         "names files outside",
@@ -121,6 +126,17 @@ def test_damage_is_named_and_the_one_before_is_used(tmp_path: Path, what: str) -
         verify(tmp_path / "step-2")
     loaded = kept.latest()
     assert loaded is not None and loaded.step == 1 and len(loaded.skipped) == 1
+
+
+def test_a_manifest_without_a_digest_of_itself_is_read(tmp_path: Path) -> None:
+    """As checkpoints had them before."""
+    Checkpoints(tmp_path).save(1, model(), STATE)
+    manifest = tmp_path / "step-1" / "manifest.json"
+    said = json.loads(manifest.read_text())
+    files = {name: FileEntry(**entry) for name, entry in said["files"].items()}
+    manifest.write_text(manifest_text(1, files, 1))
+    assert "sha256" not in json.loads(manifest.read_text())
+    assert verify(tmp_path / "step-1") == 1
 
 
 def test_none_is_whole(tmp_path: Path) -> None:
