@@ -52,6 +52,19 @@ class Metrics:
         self._file.close()
 
 
+class NoMetrics(Metrics):
+    """Where another process writes them."""
+
+    def __init__(self) -> None:
+        pass
+
+    def add(self, record: Record) -> None: ...
+
+    def sync(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def _line(record: Record) -> str:
     return json.dumps(asdict(record)) + "\n"
 

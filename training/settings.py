@@ -66,6 +66,7 @@ class Settings:
     keep: int = 3
     freeze: tuple[str, ...] = ()
     train_only: tuple[str, ...] = ()
+    parallel: Literal["ddp", "fsdp"] | None = None
 
     def score(self, measures: dict[str, float]) -> float:
         """The measure that decides which weights are the best, turned so that lower is better. Raises `TrainError`."""
@@ -106,6 +107,7 @@ def from_spec(train: Any) -> Settings:
         keep=train.checkpoint.keep,
         freeze=tuple(train.freeze or ()),
         train_only=tuple(train.train_only or ()),
+        parallel=train.parallel,
     )
 
 
