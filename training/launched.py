@@ -27,7 +27,7 @@ def restarted() -> bool:
 
 
 def job() -> str | None:
-    """What is the same for all starts of one job, and for no other: its name (`--rdzv-id`), else the process of torchrun
+    """What all starts of one job have in common, and no other: its name (`--rdzv-id`), else the process of torchrun
     on this machine. None without torchrun."""
     name = os.environ.get("TORCHELASTIC_RUN_ID")
     if name is None or name != "none":

@@ -36,7 +36,7 @@ README = """\
 | `metrics.jsonl` | a line per record: `step`, `train_loss`, `val_loss`, `lr`, `tokens_per_s`; losses in nats per id |
 | `loss.png` | the same as a picture |
 | `diagram.svg` | the model as a picture |
-| `checkpoints/step-N/` | weights (`model.safetensors`), what else resuming needs (`training.pt`, `*.distcp`), checksums |
+| `checkpoints/step-N/` | weights (`model.safetensors`), what resuming needs (`training.pt`, `*.distcp`), checksums |
 | `checkpoints/best/` | the weights with the lowest validation loss |
 | `data/` | what it learned from, encoded; `data.json` tells where it came from and which rows were left out |
 | `environment.json` | which versions and machine trained it, one entry per session |
