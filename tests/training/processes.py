@@ -54,8 +54,9 @@ def written(folder: Path) -> Path:
     return path
 
 
-def job(spec: Path, out: Path, *sets: str, resume: bool = False) -> dict[str, Any]:
-    return {"spec": str(spec), "out": str(out), "sets": sets, "resume": resume}
+def job(spec: Path, out: Path, *sets: str, cut_from: Path | None = None) -> dict[str, Any]:
+    """A training; with `cut_from` it goes on from a copy of that run."""
+    return {"spec": str(spec), "out": str(out), "sets": sets, "cut_from": str(cut_from) if cut_from else None}
 
 
 def cut(run: Path, copy: Path, step: int = 4) -> Path:
@@ -72,11 +73,13 @@ def train_here(given: dict[str, Any]) -> None:
     from blockgraph.specs.load import load_spec
     from blockgraph.training.train import train
 
+    if given["cut_from"] and os.environ.get("RANK", "0") == "0":
+        cut(Path(given["cut_from"]), Path(given["out"]))
     diagnostics = Diagnostics()
     spec = load_spec(given["spec"], diagnostics, sets=tuple(given["sets"]))
     diagnostics.raise_errors()
     assert spec is not None
-    train(spec, out=given["out"], resume=given["resume"], device="cpu")
+    train(spec, out=given["out"], resume=given["cut_from"] is not None, device="cpu")
 
 
 def train_together(jobs: list[dict[str, Any]], folder: Path, processes: int = 2) -> None:

@@ -18,7 +18,7 @@ from blockgraph.training import session
 from blockgraph.training.checkpoints import Checkpoints
 from blockgraph.training.errors import TrainError
 from blockgraph.training.world import World
-from tests.training.processes import SPEC, cut, job, train_here, train_together, written
+from tests.training.processes import SPEC, job, train_here, train_together, written
 
 KINDS = ("ddp", "fsdp")
 SGD = "train.optimizer={type: sgd, lr: 0.5, momentum: 0.9}"
@@ -68,18 +68,14 @@ def trained(folder: Path) -> Path:
             job(spec, folder / kind, parallel),
             job(spec, folder / f"{kind}-sgd", parallel, SGD),
             job(spec, folder / f"{kind}-dropout", parallel, dropout),
-            job(spec, cut(folder / "one", folder / f"one-to-{kind}"), parallel, accumulated, resume=True),
+            job(spec, folder / f"{kind}-dropout-again", parallel, dropout, cut_from=folder / f"{kind}-dropout"),
+            job(spec, folder / f"one-to-{kind}", parallel, accumulated, cut_from=folder / "one"),
         ]
+    for before, kind in (KINDS, KINDS[::-1]):
+        jobs.append(job(spec, folder / f"{before}-to-{kind}", f"train.parallel={kind}", cut_from=folder / before))
     train_together(jobs, folder)
-    again = []
     for kind in KINDS:
-        other = KINDS[kind == "ddp"]
-        resumed = cut(folder / kind, folder / f"{kind}-to-{other}")
-        again.append(job(spec, resumed, f"train.parallel={other}", resume=True))
-        resumed = cut(folder / f"{kind}-dropout", folder / f"{kind}-dropout-again")
-        again.append(job(spec, resumed, f"train.parallel={kind}", dropout, resume=True))
-        train_here(job(spec, cut(folder / kind, folder / f"{kind}-to-one"), resume=True))
-    train_together(again, folder)
+        train_here(job(spec, folder / f"{kind}-to-one", cut_from=folder / kind))
     return folder
 
 
@@ -186,10 +182,9 @@ def test_fsdp_refuses_what_cuts_through_its_shares(
 def test_one_process_needs_no_sharing(tmp_path: Path) -> None:
     """A spec that asks for shares trains in one process too, and may lose the word when it goes on."""
     spec = written(tmp_path)
-    train_here(job(spec, tmp_path / "run", "train.parallel=fsdp", "train.steps=8"))
-    resumed = cut(tmp_path / "run", tmp_path / "again")
-    train_here(job(spec, resumed, "train.steps=8", resume=True))
-    assert lines(resumed) == lines(tmp_path / "run")
+    train_here(job(spec, tmp_path / "run", "train.parallel=fsdp"))
+    train_here(job(spec, tmp_path / "again", cut_from=tmp_path / "run"))
+    assert lines(tmp_path / "again") == lines(tmp_path / "run")
 
 
 def test_parallel_is_ddp_or_fsdp() -> None:
