@@ -28,6 +28,7 @@ from blockgraph.training import random_state
 from blockgraph.training.checkpoints import Checkpoints, Loaded, read_checkpoint
 from blockgraph.training.errors import Followed, TrainError
 from blockgraph.training.files import aside_of
+from blockgraph.training.launched import start_number
 from blockgraph.training.optimizers import Optimizers
 from blockgraph.training.parameters import Trained
 from blockgraph.training.settings import Settings
@@ -56,11 +57,19 @@ def join(settings: Settings, device: torch.device, precision: str) -> World:
     if device.type == "cuda":
         _take_gpu(device)
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        _meet("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:
         first_line = (str(error).splitlines() or [""])[0]
         raise TrainError(f"the processes that torchrun started do not find each other: {first_line}") from None
     return (Sharded if kind == "fsdp" else Replicated)(device, precision)
+
+
+def _meet(backend: str) -> None:
+    """The process group. torchrun may keep its store when it starts the processes again: each start has keys of its own
+    there, or one would look for the addresses of processes that are dead."""
+    store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
+    own = dist.PrefixStore(f"blockgraph/{start_number()}", store)
+    dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
 
 
 def _take_gpu(device: torch.device) -> None:

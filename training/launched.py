@@ -21,9 +21,9 @@ def started_by_torchrun() -> bool:
     return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
 
 
-def restarted() -> bool:
-    """Whether torchrun has started this job's processes again, after one of them ended."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+def start_number() -> int:
+    """How often torchrun has started this job's processes again, after one of them ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def job() -> str | None:

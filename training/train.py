@@ -13,7 +13,7 @@ import torch
 from blockgraph.data.texts import Texts
 from blockgraph.running.runs import SPEC
 from blockgraph.training.errors import Stopped, TrainError, disk_full, is_disk_full
-from blockgraph.training.launched import job, restarted, started_by_torchrun
+from blockgraph.training.launched import job, start_number, started_by_torchrun
 from blockgraph.training.precision import Precision
 from blockgraph.training.progress import reporter_for
 from blockgraph.training.run_folder import RunFolder, folder_of_job, new_folder, old_folder
@@ -74,7 +74,7 @@ def processes(settings: Settings, device: torch.device) -> World:
 
 def _folder(given: Path | None, name: str, resume: bool) -> tuple[Path, bool]:
     """The run's folder, and whether to go on with what is in it: also where torchrun restarts the job that began it."""
-    if restarted() and (own := job()) is not None and (before := folder_of_job(own, given, name)) is not None:
+    if start_number() and (own := job()) is not None and (before := folder_of_job(own, given, name)) is not None:
         return before, (before / SPEC).is_file()
     return (old_folder(given, name), True) if resume else (new_folder(given, name), False)
 
