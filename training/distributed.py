@@ -19,6 +19,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch._C._distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from blockgraph.running.manifests import FileEntry
@@ -67,8 +69,8 @@ def join(settings: Settings, device: torch.device, precision: str) -> World:
 def _meet(backend: str) -> None:
     """The process group. torchrun may keep its store when it starts the processes again: each start has keys of its own
     there, or one would look for the addresses of processes that are dead."""
-    store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
-    own = dist.PrefixStore(f"blockgraph/{start_number()}", store)
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    own = PrefixStore(f"blockgraph/{start_number()}", store)
     dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
 
 
@@ -164,7 +166,10 @@ class Replicated(Processes):
         buffers: dict[str, Any] = {
             "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False
         }
-        return DistributedDataParallel(model, find_unused_parameters=_may_be_idle(model), **buffers), weights
+        wrapped = DistributedDataParallel(
+            model, find_unused_parameters=_may_be_idle(model), gradient_as_bucket_view=True, **buffers
+        )
+        return wrapped, weights
 
     def part(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
         assert isinstance(module, DistributedDataParallel)
