@@ -15,7 +15,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -148,12 +147,6 @@ class Processes(World):
     def random_states(self) -> list[Any]:
         own = random_state.capture()
         return self.gathered(own) or [own]
-
-    def seed(self, seed: int, step: int = 0) -> None:
-        if self.size == 1:
-            return super().seed(seed, step)
-        stream = np.random.SeedSequence((seed, step, self.size, self.rank))
-        random_state.seed_all(int(stream.generate_state(1, np.uint32)[0]))
 
 
 class Replicated(Processes):

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -106,7 +107,9 @@ class World:
         return [random_state.capture()]
 
     def seed(self, seed: int, step: int = 0) -> None:
-        """Draws in every process are its own; those of one process are the seed's."""
+        """Draws in every process are its own; those of one process that begins are the seed's."""
+        if self.size > 1 or step:
+            seed = int(np.random.SeedSequence((seed, step, self.size, self.rank)).generate_state(1)[0])
         random_state.seed_all(seed)
 
     def restore_random(self, states: Sequence[Any], seed: int, step: int) -> bool:
