@@ -23,7 +23,7 @@ COMMANDS = {
     "build": ("build", "Build the model, list its nodes, run it once as a check."),
     "import": ("import_", "Read a published checkpoint: its spec and its weights."),
     "trace": ("trace", "Run a text through the model: every node's numbers, and the masks."),
-    "fit": ("fit", "Compute what training takes of a GPU's memory, and how to share it out."),
+    "fit": ("fit", "Compute what training takes of each GPU's memory."),
     "train": ("train", "Train as the spec's `train:` section says."),
     "generate": ("generate", "Sample text from a trained run."),
     "presets": ("presets", "List the shipped specs."),

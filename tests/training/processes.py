@@ -54,9 +54,10 @@ def written(folder: Path) -> Path:
     return path
 
 
-def job(spec: Path, out: Path, *sets: str, cut_from: Path | None = None) -> dict[str, Any]:
+def job(spec: Path, out: Path, *sets: str, cut_from: Path | None = None, device: str = "cpu") -> dict[str, Any]:
     """A training; with `cut_from` it goes on from a copy of that run."""
-    return {"spec": str(spec), "out": str(out), "sets": sets, "cut_from": str(cut_from) if cut_from else None}
+    before = str(cut_from) if cut_from else None
+    return {"spec": str(spec), "out": str(out), "sets": sets, "cut_from": before, "device": device}
 
 
 def cut(run: Path, copy: Path, step: int = 4) -> Path:
@@ -79,7 +80,7 @@ def train_here(given: dict[str, Any]) -> None:
     spec = load_spec(given["spec"], diagnostics, sets=tuple(given["sets"]))
     diagnostics.raise_errors()
     assert spec is not None
-    train(spec, out=given["out"], resume=given["cut_from"] is not None, device="cpu")
+    train(spec, out=given["out"], resume=given["cut_from"] is not None, device=given["device"])
 
 
 def train_together(jobs: list[dict[str, Any]], folder: Path, processes: int = 2) -> None:

@@ -144,6 +144,19 @@ def test_sharded_moments_are_those_of_one_process(runs: Path) -> None:
         assert all(torch.allclose(found[name][key], values[key], atol=1e-6) for key in values)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_are_two_processes(runs: Path, tmp_path: Path) -> None:
+    spec, jobs = written(tmp_path), []
+    for kind, other in (KINDS, KINDS[::-1]):
+        sets = f"train.parallel={kind}"
+        jobs.append(job(spec, tmp_path / kind, sets, device="cuda"))
+        jobs.append(job(spec, tmp_path / f"{other}-to-{kind}", sets, device="cuda", cut_from=tmp_path / other))
+    train_together([*jobs[::2], *jobs[1::2]], tmp_path)
+    for name in (*KINDS, "ddp-to-fsdp", "fsdp-to-ddp"):
+        pairs = zip(lines(tmp_path / name), lines(runs / "one"), strict=True)
+        assert all(a["train_loss"] == pytest.approx(b["train_loss"], abs=1e-3) for a, b in pairs)
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
