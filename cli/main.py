@@ -26,6 +26,7 @@ COMMANDS = {
     "trace": ("trace", "Run a text through the model: every node's numbers, and the masks."),
     "attention": ("attention", "Show where every head of a trained model looks."),
     "schedule": ("schedule", "Plot the learning rate over the steps, before anything runs."),
+    "fit": ("fit", "Compute what training takes of each GPU's memory."),
     "train": ("train", "Train as the spec's `train:` section says."),
     "generate": ("generate", "Continue or translate a text with a run or a published checkpoint."),
     "presets": ("presets", "List the shipped specs."),

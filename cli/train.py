@@ -35,10 +35,15 @@ def command(
     plugins: tuple[str, ...],
 ) -> None:
     """Train as the spec's `train:` section says. Ctrl-C stops after the step, saves, and exits with 3."""
-    spec, _ = read_model(file, sets, plugins)
-    from blockgraph.training.train import train
+    from blockgraph.training.launched import end_with_parent, first_speaks, started_by_torchrun
 
-    train(spec, out=out, data=data, resume=resume, device=device, console=console(), draw=draw_into)
+    if started_by_torchrun():
+        end_with_parent()
+    with first_speaks():
+        spec, _ = read_model(file, sets, plugins)
+        from blockgraph.training.train import train
+
+        train(spec, out=out, data=data, resume=resume, device=device, console=console(), draw=draw_into)
 
 
 def draw_into(spec: Spec, path: Path) -> None:

@@ -38,9 +38,13 @@ def _own_memory(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
+    write_weights(weights_of(model), path)
+
+
+def write_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
     from safetensors.torch import save_file
 
-    save_file(weights_of(model), str(path), metadata={"format": "pt"})
+    save_file(weights, str(path), metadata={"format": "pt"})
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

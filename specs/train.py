@@ -372,6 +372,9 @@ class Train(Model):
     clip: Positive | None = Field(1.0, description="largest norm of the gradient; null: not clipped")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Annotated[Literal["region"] | bool, BeforeValidator(_compile)] = False
+    parallel: Literal["ddp", "fsdp"] | None = Field(
+        None, description="under torchrun: each process has the whole model, or a share (default: ddp)"
+    )
     seed: Count = 0
     evaluate: Evaluate = Evaluate()
     checkpoint: Checkpoint = Checkpoint()

@@ -24,10 +24,11 @@ from blockgraph.running.manifests import (
     digest,
     manifest_text,
     step_folders,
+    step_of,
     verify,
 )
 from blockgraph.running.runs import BEST
-from blockgraph.running.weights import WEIGHTS, read_weights, save_weights
+from blockgraph.running.weights import WEIGHTS, read_weights, weights_of, write_weights
 from blockgraph.training.errors import DiskFull, disk_full, is_disk_full
 from blockgraph.training.files import (
     HashingFile,
@@ -72,19 +73,31 @@ class Checkpoints:
     def save(self, step: int, model: torch.nn.Module, state: dict[str, Any]) -> Path:
         """Writes `step-N` and removes those beyond `keep`. Raises `DiskFull` with the earlier ones intact."""
 
-        def write(folder: Path) -> dict[str, FileEntry]:
-            return {WEIGHTS: _write_weights(folder / WEIGHTS, model), STATE: _write_state(folder / STATE, state)}
+        weights, target = self.weights(model), self.folder / f"step-{step}"
 
-        target = self.folder / f"step-{step}"
+        def write(folder: Path) -> dict[str, FileEntry]:
+            files = self.more_files(folder)
+            files |= {WEIGHTS: _write_weights(folder / WEIGHTS, weights), STATE: _write_state(folder / STATE, state)}
+            return files
+
         self._write(target, step, write)
         for old in step_folders(self.folder)[max(1, self.keep) :]:
             remove_folder(old)
         return target
 
     def save_best(self, step: int, model: torch.nn.Module) -> Path:
-        target = self.folder / BEST
-        self._write(target, step, lambda folder: {WEIGHTS: _write_weights(folder / WEIGHTS, model)})
+        target, weights = self.folder / BEST, self.weights(model)
+        self._write(target, step, lambda folder: {WEIGHTS: _write_weights(folder / WEIGHTS, weights)})
         return target
+
+    # what several processes do in another way (see `distributed.py`)
+
+    def weights(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+        return weights_of(model)
+
+    def more_files(self, folder: Path) -> dict[str, FileEntry]:
+        """Writes what else belongs to a checkpoint."""
+        return {}
 
     def _write(self, target: Path, step: int, write: Callable[[Path], dict[str, FileEntry]]) -> None:
         try:
@@ -111,7 +124,8 @@ class Checkpoints:
         skipped: list[str] = []
         for folder in step_folders(self.folder):
             try:
-                return _load(folder, tuple(skipped))
+                verify(folder)
+                return read_checkpoint(folder, tuple(skipped))
             except DamagedCheckpoint as error:
                 skipped.append(str(error))
         if skipped:
@@ -119,8 +133,8 @@ class Checkpoints:
         return None
 
 
-def _write_weights(path: Path, model: torch.nn.Module) -> FileEntry:
-    save_weights(model, path)
+def _write_weights(path: Path, weights: dict[str, torch.Tensor]) -> FileEntry:
+    write_weights(weights, path)
     sync_file(path)
     return digest(path)
 
@@ -131,12 +145,12 @@ def _write_state(path: Path, state: dict[str, Any]) -> FileEntry:
     return file.entry
 
 
-def _load(folder: Path, skipped: tuple[str, ...]) -> Loaded:
-    step = verify(folder)
+def read_checkpoint(folder: Path, skipped: tuple[str, ...]) -> Loaded:
+    """A checkpoint that was verified. Raises `DamagedCheckpoint`."""
     try:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise DamagedCheckpoint(f"{folder / STATE} cannot be read: {error}") from None
     if state.get("format") != FORMAT:
         raise DamagedCheckpoint(f"{folder / STATE} has format {state.get('format')!r}; this version reads {FORMAT}")
-    return Loaded(folder, step, read_weights(folder / WEIGHTS), state, skipped)
+    return Loaded(folder, step_of(folder), read_weights(folder / WEIGHTS), state, skipped)

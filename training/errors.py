@@ -9,7 +9,7 @@ from pathlib import Path
 from blockgraph.data.errors import TrainError
 from blockgraph.specs.diagnostics import BlockgraphError
 
-__all__ = ["DiskFull", "NotFinite", "Stopped", "TrainError", "disk_full", "is_disk_full"]
+__all__ = ["DiskFull", "Followed", "NotFinite", "Stopped", "TrainError", "disk_full", "is_disk_full"]
 
 
 class Stopped(BlockgraphError):  # noqa: N818
@@ -28,6 +28,14 @@ class NotFinite(BlockgraphError):  # noqa: N818
     """The loss or a gradient is inf or nan. The weights were not touched by it."""
 
     exit_code = 4
+
+
+class Followed(BlockgraphError):  # noqa: N818
+    """The first of several processes was refused, and has said why: this one ends with it, and with its exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("the first process has said why")
+        self.exit_code = exit_code
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}

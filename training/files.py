@@ -81,13 +81,18 @@ class HashingFile:
                 os.fsync(self._file.fileno())
 
 
+def aside_of(target: Path) -> Path:
+    """Where a folder is written before it takes its place."""
+    return target.with_name(f"{TEMPORARY}{target.name}")
+
+
 @contextmanager
 def folder_aside(target: Path) -> Iterator[Path]:
     """An empty folder beside `target` that takes its place at the end, or vanishes where something goes wrong.
 
     A killed process leaves it behind; `sweep` removes it.
     """
-    aside = target.with_name(f"{TEMPORARY}{target.name}")
+    aside = aside_of(target)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:

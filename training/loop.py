@@ -17,22 +17,22 @@ import torch
 from torch import nn
 
 from blockgraph.data.batch import Batch, Feed, Split
-from blockgraph.running.weights import load_weights
 from blockgraph.tasks.lesson import LOSS, Forward, Lesson, outputs_of
-from blockgraph.training import random_state
 from blockgraph.training.board import FOLDER
 from blockgraph.training.checkpoints import Checkpoints, Loaded
 from blockgraph.training.errors import NotFinite, Stopped
-from blockgraph.training.metrics import Metrics, Record
+from blockgraph.training.metrics import Metrics, NoMetrics, Record
 from blockgraph.training.optimizers import Optimizers
 from blockgraph.training.parameters import head_of, trained_weights, width_of
 from blockgraph.training.precision import Precision
 from blockgraph.training.progress import Reporter, Silent
 from blockgraph.training.settings import Settings
 from blockgraph.training.signals import StopRequests
+from blockgraph.training.world import World
 
 RECORDS = 1000  # about how many lines of metrics a training leaves
 RECORD_AT_LEAST_EVERY = 100  # steps
+TOKENS = "tokens of all inputs"  # beside the tasks' names in a step's counts
 
 
 class _Interrupted(Exception):  # noqa: N818
@@ -93,38 +93,44 @@ class Trainer:
     reporter: Reporter = field(default_factory=Silent)
     identity: dict[str, str] = field(default_factory=dict)
     plot: Callable[[], None] = lambda: None
+    world: World = field(default_factory=World)
 
     def __post_init__(self) -> None:
         settings, model = self.settings, self.model
+        self.world.check_parts(settings.batch.accumulate)
         self.device = next(model.parameters()).device
         self.precision = Precision(settings.precision, self.device)
         head = head_of(model, settings.output)
         weights = trained_weights(model, freeze=settings.freeze, train_only=settings.train_only, head=head)
+        self._taught, weights = self.world.model_for_steps(model, weights)
         self.optimizers = Optimizers(weights, settings.optimizer)
         self.steps = settings.steps if settings.steps is not None else self.train.steps(settings.epochs or 1)
         self.schedule = settings.schedule_over(self.steps, width_of(model) if settings.schedule == "noam" else None)
         self.record_every = min(RECORD_AT_LEAST_EVERY, max(1, self.steps // RECORDS))
         self.progress, self._clock = Progress(), Clock()
-        self._forward = forward_of(model, self.lesson)
+        self._forward = forward_of(self._taught, self.lesson)
         self._stop = StopRequests()
-        random_state.seed_all(settings.seed)
+        self.world.seed(settings.seed)
 
     # what a checkpoint holds
 
     def state(self) -> dict[str, Any]:
+        random, *others = self.world.random_states()
         return {
             "progress": asdict(self.progress),
             "optimizer": self.optimizers.state(),
             "scaler": self.precision.state(),
-            "random": random_state.capture(),
+            "random": random,
+            "others": others,
+            "parts": self.settings.batch.accumulate,
             "threads": torch.get_num_threads(),
             "identity": dict(self.identity),
         }
 
     def restore(self, loaded: Loaded) -> None:
         """Goes on from a checkpoint. The random states come last: nothing after them may draw."""
-        load_weights(self.model, loaded.weights, loaded.folder)
-        self.optimizers.load(loaded.state["optimizer"])
+        self.world.load_weights(self.model, loaded)
+        self.world.load_optimizers(self.optimizers, loaded)
         self.precision.load(loaded.state["scaler"])
         self.progress = Progress(**loaded.state["progress"])
         self.optimizers.set_factor(self.schedule.factor(max(0, self.progress.step - 1)))
@@ -132,15 +138,19 @@ class Trainer:
             self.reporter.message(
                 f"{now} threads now, {before} before: sums are rounded in another order, losses may differ"
             )
-        random_state.restore(loaded.state["random"])
+        states = [loaded.state["random"], *loaded.state.get("others", ())]
+        if not self.world.restore_random(states, self.settings.seed, self.progress.step):
+            self.reporter.message(
+                "another number of processes than before: what is drawn, as for dropout, is drawn anew"
+            )
 
     # the training
 
     def run(self) -> Outcome:
         """Trains to the end. Raises `Stopped` (saved), `NotFinite`, `DiskFull`."""
         board = self.metrics_path.parent / FOLDER if self.settings.tensorboard else None
-        recorded = self.progress.step if self.progress.closed else self.progress.step - 1
-        self._metrics = Metrics(self.metrics_path, recorded, board)
+        done = self.progress.step if self.progress.closed else self.progress.step - 1
+        self._metrics = Metrics(self.metrics_path, done, board) if self.world.first else NoMetrics()
         self.reporter.start(self.progress.step, self.steps)
         try:
             with self._stop:
@@ -158,14 +168,13 @@ class Trainer:
                 self._step()
                 self._close_step()
                 self._checkpoint_if_due()
-                if self._stop.requested and self.progress.step < self.steps:
-                    raise _Interrupted
+                if self.progress.step < self.steps:
+                    self._interrupt()
         except _Interrupted:
             self._save()
             self.plot()
-            raise Stopped(
-                f"stopped by {self._stop.requested} at step {self.progress.step:,} of {self.steps:,}, and saved"
-            ) from None
+            asked = self._stop.requested or "another process"
+            raise Stopped(f"stopped by {asked} at step {self.progress.step:,} of {self.steps:,}, and saved") from None
         progress, best = self.progress, self.settings.value_of(self.progress.best_score)
         return Outcome(progress.step, best if math.isfinite(best) else None, progress.best_step, self._patience_is_over)
 
@@ -176,25 +185,28 @@ class Trainer:
     def _step(self) -> None:
         began, n = time.perf_counter(), self.progress.step
         self.optimizers.set_factor(self.schedule.factor(n))
-        batches = [self.train.batch(n, part) for part in range(self.settings.batch.accumulate)]
-        loss, tokens = self._gradients(batches), sum(batch.tokens for batch in batches)
+        batches = [self.train.batch(n, part) for part in self.world.parts(self.settings.batch.accumulate)]
+        counts = {**self.lesson.totals(batches), TOKENS: sum(batch.tokens for batch in batches)}
+        totals = self.world.totals(counts)
+        loss, tokens = self._gradients(batches, totals), totals[TOKENS]
         self._update(loss, n, tokens)
         self.progress.step, self.progress.closed = n + 1, False
         self._clock.seconds += time.perf_counter() - began
         self._clock.tokens += tokens
 
-    def _gradients(self, batches: list[Batch]) -> torch.Tensor:
+    def _gradients(self, batches: list[Batch], totals: dict[str, int]) -> torch.Tensor:
         """Adds up the gradients of the step's parts, and returns the step's mean loss (on the device): every target of
-        the step counts the same, whichever part it is in."""
-        total, totals = torch.zeros((), device=self.device), self.lesson.totals(batches)
-        for batch in batches:
+        the step counts the same, whichever part it is in, and whichever process has it."""
+        total = torch.zeros((), device=self.device)
+        for number, batch in enumerate(batches, 1):
             batch = batch.to(self.device)
-            with self.precision.autocast():
-                outputs = self._forward(batch.inputs)
-            loss = self.lesson.loss(outputs, batch, totals)
-            self.precision.backward(loss)
+            with self.world.part(self._taught, last=number == len(batches)):
+                with self.precision.autocast():
+                    outputs = self._forward(batch.inputs)
+                loss = self.lesson.loss(outputs, batch, totals)
+                self.precision.backward(self.world.scaled(loss))
             total += loss.detach()
-        return total
+        return self.world.summed(total)
 
     def _update(self, loss: torch.Tensor, n: int, tokens: int) -> None:
         """Clips, checks, and lets the optimizers step: loss and norm leave the device once, together."""
@@ -220,9 +232,10 @@ class Trainer:
     def _clipped_norm(self) -> torch.Tensor:
         """The norm of all gradients before they are clipped to at most `clip`."""
         leaves, clip = self.optimizers.leaves, self.settings.clip
+        norm = self.world.whole(nn.utils.get_total_norm([leaf.grad for leaf in leaves if leaf.grad is not None]))
         if clip is not None:
-            return nn.utils.clip_grad_norm_(leaves, clip)
-        return nn.utils.get_total_norm([leaf.grad for leaf in leaves if leaf.grad is not None])
+            nn.utils.clip_grads_with_norm_(leaves, clip, norm)
+        return norm
 
     def _check_finite(self, loss: float, norm: float, n: int) -> None:
         if math.isfinite(loss) and math.isfinite(norm):
@@ -264,10 +277,11 @@ class Trainer:
         return len(self.valid) > 0 and (step % self.settings.evaluate_every == 0 or step == self.steps)
 
     def _evaluate(self) -> dict[str, float]:
-        return evaluate(self.model, self.lesson, self.valid, self.precision, self._interrupt)
+        measures = evaluate(self.model, self.lesson, self.valid, self.precision, self._interrupt)
+        return self.world.shared(lambda: measures)
 
     def _interrupt(self) -> None:
-        if self._stop.requested:
+        if self.world.any(self._stop.requested is not None):
             raise _Interrupted
 
     def _judge(self, measures: dict[str, float]) -> None:

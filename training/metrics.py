@@ -77,6 +77,19 @@ def scalars(record: Record) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+class NoMetrics(Metrics):
+    """Where another process writes them."""
+
+    def __init__(self) -> None:
+        pass
+
+    def add(self, record: Record) -> None: ...
+
+    def sync(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def _line(record: Record) -> str:
     return json.dumps(asdict(record)) + "\n"
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from blockgraph.blocks.canonical import Slice, canonical_parameters
+from blockgraph.builder.chosen import covers, head_in
 from blockgraph.training.errors import TrainError
 
 Role = Literal["matrix", "head", "embedding", "vector"]
@@ -69,24 +69,18 @@ def trained_weights(
 def _chosen(names: Iterable[str], freeze: Sequence[str], train_only: Sequence[str]) -> list[str]:
     names = list(names)
     for pattern in (*freeze, *train_only):
-        if not any(_covers(pattern, name) for name in names):
+        if not any(covers(pattern, name) for name in names):
             key = "freeze" if pattern in freeze else "train_only"
             raise TrainError(
                 f"train: {key}: {pattern} matches no module that is trained; `blockgraph build` lists them"
             )
-    kept = [name for name in names if not train_only or any(_covers(pattern, name) for pattern in train_only)]
-    kept = [name for name in kept if not any(_covers(pattern, name) for pattern in freeze)]
+    kept = [name for name in names if not train_only or any(covers(pattern, name) for pattern in train_only)]
+    kept = [name for name in kept if not any(covers(pattern, name) for pattern in freeze)]
     if not kept:
         raise TrainError(
             "train: nothing is left to train: every weight is frozen" if names else "the model has no weights"
         )
     return kept
-
-
-def _covers(pattern: str, name: str) -> bool:
-    """Whether a glob matches the weight's path or that of a module around it."""
-    parts = name.split(".")
-    return any(fnmatchcase(".".join(parts[: end + 1]), pattern) for end in range(len(parts)))
 
 
 def _leaf(part: Slice) -> torch.Tensor:
@@ -113,28 +107,9 @@ def head_of(model: nn.Module, output: str | None = None) -> str | None:
     definition = getattr(model, "definition", None)
     root = getattr(definition, "root", definition)
     if root is not None:
-        return _head_in(root, output)
+        return head_in(root, output)
     linears = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
     return linears[-1] if linears else None
-
-
-def _head_in(definition: Any, output: str | None) -> str | None:
-    """Walks back from an output through what is no weight matrix (softcap, scale, …) to a linear."""
-    result = definition.outputs.get(output) if output is not None else next(iter(definition.outputs.values()), None)
-    ref = result.ref if result is not None else None
-    while ref is not None and ref.node in definition.calls:
-        call = definition.calls[ref.node]
-        number = (-1 if ref.index is None else ref.index) % len(call.steps)
-        step = call.steps[number]
-        path = call.name if call.repeat is None else f"{call.name}.{number}"
-        if not hasattr(step.body, "weights"):  # a block of the spec: its own graph goes on
-            inner = _head_in(step.body, ref.output)
-            return None if inner is None else f"{path}.{inner}"
-        if step.body.type.name == "linear":
-            return path
-        first = next(iter(step.inputs.values()), ())
-        ref = first[0] if first and not step.body.weights else None
-    return None
 
 
 def width_of(model: nn.Module) -> int | None:

@@ -36,7 +36,7 @@ README = """\
 | `metrics.jsonl` | a line per record; losses in nats per target, `grad_norm` before clipping |
 | `loss.png` | the same as a picture: losses, learning rate, norm of the gradients, measures |
 | `diagram.svg` | the model as a picture |
-| `checkpoints/step-N/` | weights (`model.safetensors`), all else that resuming needs (`training.pt`), checksums |
+| `checkpoints/step-N/` | weights (`model.safetensors`), what resuming needs (`training.pt`, `*.distcp`), checksums |
 | `checkpoints/best/` | the weights with the lowest validation loss |
 | `data/` | what it learned from, encoded; `data.json` tells where it came from and which rows were left out |
 | `environment.json` | which versions and machine trained it, one entry per session |
@@ -50,12 +50,17 @@ class RunFolder:
     """An open run folder; nobody else can train in it until it is closed.
 
     `fresh`: nothing had been begun in it. Such a one vanishes again where the training is refused before its first
-    checkpoint, so that the same command works once the reason is mended.
+    checkpoint, so that the same command works once the reason is mended. Of several processes the first one is the
+    `owner`: it has the lock and writes. `job` is noted in the lock, for `folder_of_job`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = _lock(path / LOCK)
+    def __init__(self, path: Path, *, owner: bool = True, job: str | None = None) -> None:
+        self.path, self.owner = path, owner
+        self._lock = _lock(path / LOCK) if owner else None
+        if self._lock is not None and job is not None:
+            self._lock.truncate(0)
+            self._lock.write(job.encode())
+            self._lock.flush()
         self.fresh = not (path / SPEC).exists()
 
     @property
@@ -71,7 +76,8 @@ class RunFolder:
         return self.path / METRICS
 
     def close(self) -> None:
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +85,7 @@ class RunFolder:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         refused = isinstance(error, BlockgraphError) and error.exit_code == BlockgraphError.exit_code
         self.close()
-        if refused and self.fresh and not step_folders(self.checkpoints):
+        if refused and self.owner and self.fresh and not step_folders(self.checkpoints):
             shutil.rmtree(self.path, ignore_errors=True)
 
     # the spec
@@ -97,7 +103,7 @@ class RunFolder:
     def check_spec(self, spec_text: str) -> None:
         """Raises `TrainError` where the spec is not the one that was begun, showing the lines that differ."""
         before = (self.path / SPEC).read_text(encoding="utf-8")
-        if before != spec_text:
+        if without_parallel(before) != without_parallel(spec_text):
             shown = _changes(before, spec_text)
             raise TrainError(
                 f"--resume: the spec has changed since {self.path} was begun:\n{shown}\n"
@@ -114,6 +120,12 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError):
             sessions = []
         write_whole(path, json.dumps({"sessions": [*sessions, environment() | facts]}, indent=2) + "\n")
+
+
+def without_parallel(spec_text: str) -> str:
+    """A resolved spec without `train: parallel:`, which may change from one session to the next: it tells how the work
+    is shared, not what it is."""
+    return re.sub(r"^  parallel: (ddp|fsdp|null)\n", "", spec_text, flags=re.MULTILINE)
 
 
 def _changes(before: str, after: str) -> str:
@@ -163,6 +175,18 @@ def old_folder(out: Path | None, name: str, base: Path = Path("runs")) -> Path:
     if not (path / SPEC).is_file():
         raise TrainError(f"--resume: {path} holds no run ({SPEC} is missing)")
     return path
+
+
+def folder_of_job(job: str, out: Path | None, name: str, base: Path = Path("runs")) -> Path | None:
+    """The folder that a process of the same job has locked before: `out`, or one of `runs/NAME-N`."""
+    candidates = [out] if out is not None else [path for _, path in sorted(_numbered(base, name), reverse=True)]
+    for path in candidates:
+        try:
+            if (path / LOCK).read_text(encoding="utf-8") == job:
+                return path
+        except (OSError, UnicodeDecodeError):
+            continue
+    return None
 
 
 def _numbered(base: Path, name: str) -> list[tuple[int, Path]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +23,16 @@ from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
 from blockgraph.tasks.lesson import Lesson
 from blockgraph.tasks.plan import lesson_for
-from blockgraph.training.checkpoints import Checkpoints
+from blockgraph.training.checkpoints import Checkpoints, Loaded
 from blockgraph.training.errors import TrainError
 from blockgraph.training.loop import Outcome, Trainer
 from blockgraph.training.metrics import read_metrics
 from blockgraph.training.plots import draw_run
 from blockgraph.training.progress import Reporter
-from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder
+from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder, without_parallel
 from blockgraph.training.settings import Settings
 from blockgraph.training.start import load_start, start_folder, start_tokenizer
+from blockgraph.training.world import World
 
 if TYPE_CHECKING:
     from blockgraph.specs.spec import Spec
@@ -61,26 +62,55 @@ class Session:
     run: RunFolder
     reporter: Reporter
     device: torch.device
+    world: World = field(default_factory=World)
     _plotted: float = 0.0
 
     def train(self, data: str | Path | Texts | None, resume: bool, draw: Draw | None) -> Outcome:
         lesson = self._lesson()
-        sources = self._sources(data, lesson, resume)
-        begun = resume and bool(step_folders(self.run.checkpoints))
-        start = None if begun else start_folder(self._section.start, self._folder("train", "start"))
-        self._prepare(sources, lesson, start, resume)
-        self._draw(draw)
-        trainer = self._trainer(lesson, start)
+        start = self.world.shared(lambda: self._first(data, lesson, resume, draw))
+        if not self.world.first:
+            self._follow(lesson)
+        checkpoints = self.world.checkpoints(self.run.checkpoints, self.settings.keep)
+        checkpoints.recover()
+        loaded = checkpoints.latest() if resume else None
+        self._share_steps(loaded)
+        trainer = self._trainer(lesson, start, checkpoints)
         if resume:
-            self._restore(trainer)
-        self.run.note_session(
-            {"device": str(self.device), "precision": trainer.precision.name, "from_step": trainer.progress.step}
-        )
+            self._restore(trainer, loaded)
+        if self.world.first:
+            self._note(trainer)
         self._compile(trainer.model)
         outcome = trainer.run()
         self._plot(always=True)
         self.reporter.message(_ending(outcome, self.settings.best))
         return outcome
+
+    def _first(self, data: str | Path | Texts | None, lesson: Lesson, resume: bool, draw: Draw | None) -> Path | None:
+        """What is written once, by the first process, before the others read it; what the weights start from."""
+        sources = self._sources(data, lesson, resume)
+        begun = resume and bool(step_folders(self.run.checkpoints))
+        start = None if begun else start_folder(self._section.start, self._folder("train", "start"))
+        self._prepare(sources, lesson, start, resume)
+        self._draw(draw)
+        return start
+
+    def _follow(self, lesson: Lesson) -> None:
+        """What the other processes need of it."""
+        if not self.run.data.written:
+            raise TrainError(f"{self.run.path} is not seen by every process: its folder must lie on a shared disk")
+        self._equip(lesson, self.run.data.tokenizer())
+        lesson.tools.labels.update(self.run.data.labels())
+
+    def _share_steps(self, loaded: Loaded | None) -> None:
+        """A step has as many parts as all processes together had when the run began, however many go on with it."""
+        batch = self.settings.batch
+        parts = batch.accumulate * self.world.size if loaded is None else loaded.state.get("parts", batch.accumulate)
+        self.settings = replace(self.settings, batch=replace(batch, accumulate=parts))
+
+    def _note(self, trainer: Trainer) -> None:
+        step, precision = trainer.progress.step, trainer.precision.name
+        facts = {"device": str(self.device), "precision": precision, "from_step": step, "processes": self.world.size}
+        self.run.note_session(facts | ({"parallel": self.world.kind} if self.world.kind else {}))
 
     @property
     def _section(self) -> Train:
@@ -178,7 +208,7 @@ class Session:
             self.reporter.message(f"the tokenizer ({kind}) has {size:,} of the input's {vocabulary:,} ids")
         return tokenizer
 
-    def _trainer(self, lesson: Lesson, start: Path | None) -> Trainer:
+    def _trainer(self, lesson: Lesson, start: Path | None, checkpoints: Checkpoints) -> Trainer:
         from blockgraph.builder.build import build
 
         settings, run = self.settings, self.run
@@ -193,12 +223,8 @@ class Session:
         if start is not None:
             for note in load_start(model, start):
                 self.reporter.message(note)
-        checkpoints = Checkpoints(run.checkpoints, settings.keep)
-        checkpoints.recover()
-        identity = self._identity()
-        return Trainer(
-            model, lesson, train, valid, settings, checkpoints, run.metrics, self.reporter, identity, self._plot
-        )
+        identity, more = self._identity(), (self._plot, self.world)
+        return Trainer(model, lesson, train, valid, settings, checkpoints, run.metrics, self.reporter, identity, *more)
 
     def _check_model(self, model: nn.Module, lesson: Lesson) -> None:
         limit, length = longest(model), self.settings.batch.length
@@ -210,13 +236,12 @@ class Session:
     def _identity(self) -> dict[str, str]:
         facts = self.run.data.facts()
         return {
-            "spec": hashlib.sha256(self._spec_text().encode()).hexdigest(),
+            "spec": hashlib.sha256(without_parallel(self._spec_text()).encode()).hexdigest(),
             "data": facts["sha256"],
             "tokenizer": facts["tokenizer"],
         }
 
-    def _restore(self, trainer: Trainer) -> None:
-        loaded = trainer.checkpoints.latest()
+    def _restore(self, trainer: Trainer, loaded: Loaded | None) -> None:
         if loaded is None:
             self.reporter.message("no checkpoint was written yet: begins again")
             return
@@ -237,6 +262,8 @@ class Session:
                 region.compile()
 
     def _plot(self, always: bool = False) -> None:
+        if not self.world.first:
+            return
         if always or time.monotonic() - self._plotted > PLOT_EVERY:
             draw_run(read_metrics(self.run.metrics), self.run.path / PLOT, self.spec.name)
             self._plotted = time.monotonic()

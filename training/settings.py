@@ -67,6 +67,7 @@ class Settings:
     freeze: tuple[str, ...] = ()
     train_only: tuple[str, ...] = ()
     tensorboard: bool = False
+    parallel: Literal["ddp", "fsdp"] | None = None
 
     def score(self, measures: dict[str, float]) -> float:
         """The measure that decides which weights are the best, turned so that lower is better. Raises `TrainError`."""
@@ -108,6 +109,7 @@ def from_spec(train: Any) -> Settings:
         freeze=tuple(train.freeze or ()),
         train_only=tuple(train.train_only or ()),
         tensorboard=train.tensorboard,
+        parallel=train.parallel,
     )
 
 

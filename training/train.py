@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +14,13 @@ from blockgraph.data.texts import Texts
 from blockgraph.running.runs import SPEC
 from blockgraph.training.board import check_tensorboard
 from blockgraph.training.errors import Stopped, TrainError, disk_full, is_disk_full
+from blockgraph.training.launched import job, start_number, started_by_torchrun
+from blockgraph.training.precision import Precision
 from blockgraph.training.progress import reporter_for
-from blockgraph.training.run_folder import RunFolder, new_folder, old_folder
+from blockgraph.training.run_folder import RunFolder, folder_of_job, new_folder, old_folder
 from blockgraph.training.session import Draw, Session
-from blockgraph.training.settings import from_spec
+from blockgraph.training.settings import Settings, from_spec
+from blockgraph.training.world import World
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,17 +54,36 @@ def train(
     if settings.tensorboard:
         check_tensorboard()
     given = Path(out) if out is not None else None
-    folder = old_folder(given, spec.name) if resume else new_folder(given, spec.name)
-    reporter = reporter_for(console)
-    reporter.message(f"run: {folder}")
-    with _ending_in_words(folder), RunFolder(folder) as run:
-        Session(spec, settings, run, reporter, where).train(data, resume, draw)
-    reporter.message(f"run: {folder}")
+    with processes(settings, where) as world:
+        folder, resume = world.shared(lambda: _folder(given, spec.name, resume))
+        reporter = reporter_for(console if world.first else None)
+        if settings.parallel and world.kind is None:
+            reporter.message(f"parallel: {settings.parallel} needs torchrun; this is one process, which trains alone")
+        reporter.message(f"run: {folder}")
+        with _ending_in_words(folder, world), RunFolder(folder, owner=world.first, job=job()) as run:
+            Session(spec, settings, run, reporter, where, world).train(data, resume, draw)
+        reporter.message(f"run: {folder}")
     return folder
 
 
+def processes(settings: Settings, device: torch.device) -> World:
+    """Those that torchrun started; else this one. torch.distributed is read only where it is needed."""
+    if not started_by_torchrun():
+        return World()
+    from blockgraph.training.distributed import join
+
+    return join(settings, device, Precision(settings.precision, device).name)
+
+
+def _folder(given: Path | None, name: str, resume: bool) -> tuple[Path, bool]:
+    """The run's folder, and whether to go on with what is in it: also where torchrun restarts the job that began it."""
+    if start_number() and (own := job()) is not None and (before := folder_of_job(own, given, name)) is not None:
+        return before, (before / SPEC).is_file()
+    return (old_folder(given, name), True) if resume else (new_folder(given, name), False)
+
+
 @contextmanager
-def _ending_in_words(folder: Path) -> Iterator[None]:
+def _ending_in_words(folder: Path, world: World) -> Iterator[None]:
     """However it is cut short: what happened, and how to go on."""
     again = f"blockgraph train {folder / SPEC} --out {folder} --resume"
     try:
@@ -73,12 +96,20 @@ def _ending_in_words(folder: Path) -> Iterator[None]:
         if is_disk_full(error):
             raise disk_full(folder, "the checkpoints before are intact") from error
         raise
+    except RuntimeError as error:
+        if world.lost(error):
+            raise Stopped(f"another process of this training ended; go on from the last checkpoint: {again}") from error
+        raise
 
 
 def _device(name: str) -> torch.device:
     from blockgraph.builder.build import resolve_device
 
     device = resolve_device(name)
+    if started_by_torchrun() and name == "auto" and device.type not in ("cpu", "cuda"):
+        device = torch.device("cpu")
+    if started_by_torchrun() and device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "meta":
         raise TrainError("--device meta has no numbers to train; use cpu, cuda or mps")
     return device

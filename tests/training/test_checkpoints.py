@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if part == "model.safetensors":
-        monkeypatch.setattr(module, "save_weights", full)
+        monkeypatch.setattr(module, "write_weights", full)
     else:
         plain = files.HashingFile.write
         monkeypatch.setattr(
