@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -63,8 +64,8 @@ def command(
 ) -> None:
     """Show where every head looks: a page on which one goes from word to word, or a picture.
 
-    RUN is a folder that `blockgraph train` left, FOLDER a published checkpoint: config.json, *.safetensors and
-    tokenizer.json. Nothing else is fetched.
+    RUN is a folder that `blockgraph train` left, FOLDER a published checkpoint: config.json, *.safetensors and the
+    tokenizer's files. Nothing is fetched.
     """
     if out.suffix.lower() not in KINDS:
         raise BlockgraphError(f"-o {out}: write one of {', '.join(KINDS)}")
@@ -137,21 +138,17 @@ def opened_folder(folder: Path, device: str, plugins: tuple[str, ...]) -> Opened
     if not (folder / "config.json").is_file():
         raise BlockgraphError(
             f"{folder} is neither a run (spec.yaml, checkpoints/) nor a published checkpoint "
-            f"(config.json, *.safetensors, tokenizer.json)"
+            "(config.json, *.safetensors)"
         )
     from blockgraph.running.attention_inputs import Frame
+    from blockgraph.running.checkpoint_tokenizer import read_checkpoint_tokenizer
     from blockgraph.running.published import read_published
-    from blockgraph.running.tokenizers import read_tokenizer
 
-    if not (folder / "tokenizer.json").is_file():
-        raise BlockgraphError(
-            f"{folder / 'tokenizer.json'} is missing: it says what the ids are. `AutoTokenizer.from_pretrained("
-            f'"{folder}").save_pretrained("{folder}")` of the transformers library writes it from older files'
-        )
-    tokenizer = read_tokenizer(folder / "tokenizer.json")
+    tokenizer = read_checkpoint_tokenizer(folder)
     model = read_published(folder, device=device, plugins=plugins).model
-    ends: dict[str, Any] = ends_of(tokenizer)
-    return Opened(folder.resolve().name, model, tokenizer, Frame(end=ends["end"], template=True))
+    says = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    start, end = says.get("decoder_start_token_id"), says.get("eos_token_id", ends_of(tokenizer)["end"])
+    return Opened(folder.resolve().name, model, tokenizer, Frame(start=start, end=end))
 
 
 def ends_of(tokenizer: Tokenizer) -> dict[str, int | None]:

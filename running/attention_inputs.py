@@ -10,28 +10,27 @@ import torch
 from torch import Tensor
 
 from blockgraph.running.attention_maps import AttentionError
-from blockgraph.running.generate import logits_of, longest
 from blockgraph.running.readable import Piece, pieces_of
+from blockgraph.running.reader import logits_of, longest
 from blockgraph.running.trace_inputs import Asked, Fed, feed, text_inputs
 
 if TYPE_CHECKING:
     from blockgraph.blocks.model import Model
     from blockgraph.running.tokenizers import Tokenizer
 
-LONGEST = 512  # tokens: more can neither be seen nor put on a page
+LONGEST = 255  # tokens: more cannot be told apart, and windows are computed in blocks from 256 on
 WRITTEN = 64  # new tokens that greedy decoding writes at most
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Ids that a model expects around its texts: `before` and `after` the first one; a target begins with `start` and
-    ends with `end`. `template`: the tokenizer's file says itself what stands around a text."""
+    """Ids that a model expects around its texts, beside those that its tokenizer adds: `before` and `after` the first
+    one; a target begins with `start` and ends with `end`."""
 
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     start: int | None = None
     end: int | None = None
-    template: bool = False
 
 
 @dataclass
@@ -70,10 +69,7 @@ def read_texts(model: Model, tokenizer: Tokenizer, frame: Frame, text: str, targ
 
 
 def _source(tokenizer: Tokenizer, frame: Frame, text: str) -> list[int]:
-    if frame.template and hasattr(tokenizer, "library"):
-        ids = list(tokenizer.library.encode(text).ids)
-    else:
-        ids = [*frame.before, *(int(token) for token in tokenizer.encode(text)), *frame.after]
+    ids = [*frame.before, *(int(token) for token in tokenizer.encode(text)), *frame.after]
     if not text or not ids:
         raise AttentionError("the text is empty: give at least one character")
     return ids
@@ -84,7 +80,8 @@ def _target(model: Model, tokenizer: Tokenizer, frame: Frame, name: str, target:
     own = model.definition.root.inputs[name].start
     start = own if own is not None else frame.start
     if start is not None:
-        return [start, *([] if target is None else map(int, tokenizer.encode(target)))]
+        ids = [] if target is None else [int(token) for token in tokenizer.encode(target)]
+        return [start, *(ids[:-1] if ids[-1:] == [frame.end] else ids)]  # the end is for the model to write
     if target is None:
         raise AttentionError(f"the model has a second text, {name}, and no id to begin writing it with: give --target")
     return _source(tokenizer, frame, target)

@@ -126,6 +126,10 @@ class _Weights(Watch):
         if leaf is None or not self.caught:
             return
         weights = self._whole(visit.given)[0].detach().float().cpu()
+        if weights.shape[-2] != result.shape[-2]:
+            raise AttentionError(
+                f"{visit.path} computes {result.shape[-2]} positions in blocks, which have no map: give fewer than 256"
+            )
         sink = weights[..., -1] if getattr(leaf.options, "sinks", False) else None
         stack = re.sub(r"\.\d+(?=\.|$)", "", visit.path)
         heads = tuple(range(len(weights)))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from blockgraph.running.tokenizers import Bytes
 
 if TYPE_CHECKING:
     from blockgraph.running.tokenizers import Tokenizer
@@ -24,20 +27,43 @@ class Piece:
 def pieces_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[Piece]:
     """A piece for each id. Special ids have their names; a character of several ids is `猫 1/3`, `猫 2/3`, `猫 3/3`."""
     names = {number: name for name, number in tokenizer.specials.items()}
+    library = getattr(tokenizer, "library", None)
+    alone = _single_bytes(library)
     found: list[Piece] = []
-    run: list[int] = []
-    for token in ids:
-        if token in names:
-            found += [*_ordinary(tokenizer, run), Piece(names[token])]
-            run = []
+    for kind, group in groupby(ids, lambda token: "special" if token in names else "byte" if token in alone else ""):
+        run = list(group)
+        fresh = not found or kind == "special" or ids[len(found) - 1] in names
+        if kind == "special":
+            found += [Piece(names[token]) for token in run]
+        elif kind == "byte":
+            found += _ordinary(Bytes(), [alone[token] for token in run], (), fresh)
+        elif getattr(tokenizer, "rewritten", False):
+            found += _raw(library, run)
         else:
-            run.append(token)
-    return [*found, *_ordinary(tokenizer, run)]
+            found += _ordinary(tokenizer, run, ids[: len(found)], fresh)
+    return found
 
 
-def _ordinary(tokenizer: Tokenizer, ids: Sequence[int]) -> Iterator[Piece]:
-    """Ids without special ones between them."""
-    stream, opened, after_space = tokenizer.stream(), 0, True
+def _single_bytes(library: Any) -> dict[int, int]:
+    """Ids that stand for one byte where no piece has a character (`<0x0A>`), and the byte."""
+    if not getattr(getattr(library, "model", None), "byte_fallback", False):
+        return {}
+    ids = {byte: library.token_to_id(f"<0x{byte:02X}>") for byte in range(256)}
+    return {number: byte for byte, number in ids.items() if number is not None}
+
+
+def _raw(library: Any, ids: Sequence[int]) -> Iterator[Piece]:
+    """Pieces as the file writes them, for decoders that change a text when more follows."""
+    suffix, glued = str(getattr(library.model, "end_of_word_suffix", None) or ""), False
+    for token in ids:
+        text, marked = _unmarked(library.id_to_token(token) or "")
+        yield Piece(shown_as(text.removesuffix(suffix) or " "), marked or glued)
+        glued = bool(suffix) and not text.endswith(suffix)
+
+
+def _ordinary(tokenizer: Tokenizer, ids: Sequence[int], before: Sequence[int], fresh: bool) -> Iterator[Piece]:
+    """Ids that follow `before`, without special ones between them; `fresh`: nothing is glued to the first."""
+    stream, opened, after_space = tokenizer.stream(before), 0, fresh
     joined = getattr(getattr(tokenizer, "library", tokenizer), "decoder", tokenizer) is not None
     for token in ids:
         text = stream.push(token)

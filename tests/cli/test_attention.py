@@ -89,7 +89,7 @@ def test_refusals_say_what_to_do(run: Path, tmp_path: Path) -> None:
         ((run, ""), "the text is empty"),
         ((run, "xyz"), "are not among those that this tokenizer was made from"),
         ((tmp_path, "abc"), "is neither a run"),
-        ((tmp_path / "published", "abc"), "tokenizer.json is missing"),
+        ((tmp_path / "published", "abc"), "has no tokenizer: none of tokenizer.json"),
     ):
         done = call(*arguments)
         assert done.exit_code == 2 and said in done.output, done.output

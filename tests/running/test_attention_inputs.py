@@ -46,7 +46,7 @@ def test_a_file_that_frames_texts_itself() -> None:
     library.decoder = decoders.WordPiece()
     library.post_processor = processors.BertProcessing(("[SEP]", 1), ("[CLS]", 0))
     library.add_special_tokens(["[CLS]", "[SEP]"])
-    seen = read_texts(build(ONE), Pieces(library), Frame(template=True), "cat cat")
+    seen = read_texts(build(ONE), Pieces(library, framed=True), Frame(), "cat cat")
     assert texts(seen) == ["[CLS]", "cat", "cat", "[SEP]"]
     assert texts(read_texts(build(ONE), Pieces(library), Frame(), "cat cat")) == ["cat", "cat"]
 
@@ -55,6 +55,16 @@ def test_a_given_target_follows_the_start() -> None:
     seen = read_texts(build(TWO), LETTERS, Frame(after=(1,), start=0, end=1), "cab", "ba")
     assert seen.tensors["src"].tolist() == [[4, 2, 3, 1]] and seen.tensors["tgt"].tolist() == [[0, 3, 2]]
     assert texts(seen, "S") == ["c", "a", "b", "</s>"] and texts(seen) == ["<s>", "b", "a"] and seen.notes == []
+
+
+def test_a_target_has_no_end_yet() -> None:
+    class Framed(Characters):
+        def encode(self, text: str) -> Any:
+            return [*super().encode(text), 1]
+
+    framed = Framed("abcdefg", specials=("<s>", "</s>"))
+    seen = read_texts(build(TWO), framed, Frame(end=1), "cab", "ba")
+    assert texts(seen, "S") == ["c", "a", "b", "</s>"] and texts(seen) == ["<s>", "b", "a"]
 
 
 def scripted(answers: list[int]) -> Any:
@@ -97,7 +107,7 @@ def test_two_texts_of_which_none_is_written() -> None:
     [
         ("", None, "the text is empty"),
         ("a", "b", "--target is for a second text"),
-        ("a" * 513, None, "513 tokens, more than the 512 that can be shown"),
+        ("a" * 256, None, "256 tokens, more than the 255 that can be shown"),
     ],
 )
 def test_refusals(text: str, target: str | None, said: str) -> None:

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from blockgraph.api import build
+from blockgraph.api import build, from_huggingface
 from blockgraph.blocks.plain import attend_plain, attention_weights
 from blockgraph.running.attention_maps import AttentionError, AttentionMap, attention_maps, chosen
-from blockgraph.running.published import from_huggingface
 from blockgraph.running.trace_inputs import Asked, feed
 from tests.running import parity
 
@@ -118,8 +117,8 @@ def by_hand(module: Any, x: Tensor) -> Tensor:
             scores = torch.stack([q[h, i] @ key[j] for j in seen]) * module.scale
             if module.softcap is not None:
                 scores = module.softcap * torch.tanh(scores / module.softcap)
-            if module.slopes is not None:
-                scores = scores + module.slopes[h].double() * torch.tensor([float(j - i) for j in seen])
+            if module.alibi is not None:
+                scores = scores + 2.0 ** (-8 * (h + 1) / heads) * torch.tensor([float(j - i) for j in seen])
             more = scores if module.sinks is None else torch.cat([scores, module.sinks[h : h + 1].double()])
             shares = torch.softmax(more, 0)
             rows[h, i, seen] = shares[: len(seen)]
@@ -246,4 +245,12 @@ def test_the_model_is_as_it_was() -> None:
     tensors = feed(model, Asked(TEXT)).tensors
     [found], output = attention_maps(model, tensors)
     assert model.training and torch.equal(output, model.eval()(**tensors)) and totals(found).min() == SUM
+    assert not [hook for module in model.modules() for hook in module._forward_hooks]
+
+
+def test_windows_in_blocks_have_no_map() -> None:
+    model = build(one("heads: 2, causal: true, window: 3"), seed=3)
+    tokens = torch.ones(1, 512, dtype=torch.long)
+    with pytest.raises(AttentionError, match="attn computes 512 positions in blocks, which have no map"):
+        attention_maps(model, {"tokens": tokens})
     assert not [hook for module in model.modules() for hook in module._forward_hooks]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from blockgraph.data.vocabulary import Corpus, Wanted, tokenizer_for
 from blockgraph.running.readable import Piece, pieces_of, shown_as
@@ -66,3 +66,19 @@ def test_files_that_do_not_say_how_pieces_are_joined() -> None:
     assert [(p.text, p.glued) for p in pieces_of(Pieces(library), [0, 1, 2, 3])] == [
         ("cat", False), ("un", False), ("known", True), ("dog", False)
     ]  # fmt: skip
+
+
+def test_pieces_of_decoders_that_rewrite_texts() -> None:
+    library = Tokenizer(models.WordPiece({"cat": 0, "##s": 1, ",": 2, "[CLS]": 3}, unk_token="cat"))
+    library.add_special_tokens(["[CLS]"])
+    assert [(p.text, p.glued) for p in pieces_of(Pieces(library, rewritten=True), [3, 0, 1, 2, 0])] == [
+        ("[CLS]", False), ("cat", False), ("s", True), (",", False), ("cat", False)
+    ]  # fmt: skip
+
+
+def test_bytes_of_characters_that_no_piece_has() -> None:
+    vocabulary = {"▁a": 0, "b": 1, "<unk>": 2} | {f"<0x{byte:02X}>": byte + 3 for byte in range(256)}
+    library = Tokenizer(models.BPE(vocabulary, [], byte_fallback=True, unk_token="<unk>"))
+    library.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    ids = [0, *(byte + 3 for byte in "猫".encode()), 1]
+    assert [p.text for p in pieces_of(Pieces(library), ids)] == ["a", "猫 1/3", "猫 2/3", "猫 3/3", "b"]
