@@ -154,13 +154,16 @@ class Replicated(Processes):
 
     kind = "ddp"
 
-    def model_for_steps(self, model: nn.Module, weights: list[Trained]) -> tuple[nn.Module, list[Trained]]:
+    def model_for_steps(
+        self, model: nn.Module, weights: list[Trained], outputs: frozenset[str]
+    ) -> tuple[nn.Module, list[Trained]]:
         known = inspect.signature(DistributedDataParallel).parameters
         buffers: dict[str, Any] = {
             "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False
         }
+        learned = Learned(model, outputs)
         wrapped = DistributedDataParallel(
-            model, find_unused_parameters=_may_be_idle(model), gradient_as_bucket_view=True, **buffers
+            learned, find_unused_parameters=learned.leaves_out, gradient_as_bucket_view=True, **buffers
         )
         return wrapped, weights
 
@@ -174,7 +177,9 @@ class Sharded(Processes):
 
     kind = "fsdp"
 
-    def model_for_steps(self, model: nn.Module, weights: list[Trained]) -> tuple[nn.Module, list[Trained]]:
+    def model_for_steps(
+        self, model: nn.Module, weights: list[Trained], outputs: frozenset[str]
+    ) -> tuple[nn.Module, list[Trained]]:
         roles, self._rows = sharded_weights(model, weights), rows_of(model)
         shard(model, self.device, self.size, bf16=self.precision == "bf16")
         parameters = dict(model.named_parameters())
@@ -190,10 +195,21 @@ class Sharded(Processes):
         optimizers.load(load_sharded_state(optimizers, self._rows, loaded))
 
 
-def _may_be_idle(model: nn.Module) -> bool:
-    """Whether a step may leave a weight without a gradient: that of an output that nothing is learned from."""
-    root = getattr(getattr(model, "definition", None), "root", None)
-    return root is not None and len(root.outputs) > 1
+class Learned(nn.Module):
+    """A model without the outputs that nothing is learned from: DDP finds the weights that get no gradient by walking
+    back from the outputs."""
+
+    def __init__(self, model: nn.Module, outputs: frozenset[str]) -> None:
+        super().__init__()
+        self.model, self.outputs = model, outputs
+        root = getattr(getattr(model, "definition", None), "root", None)
+        self.leaves_out = root is not None and not outputs.issuperset(root.outputs)
+
+    def forward(self, **inputs: torch.Tensor) -> Any:
+        result = self.model(**inputs)
+        if not isinstance(result, dict):
+            return result
+        return {name: tensor for name, tensor in result.items() if name in self.outputs}
 
 
 class SharedCheckpoints(Checkpoints):

@@ -1,5 +1,5 @@
 """What torchrun tells the processes that it starts: that they are several, which job they are of, whether it started
-them again. And they end with it: an orphan would go on writing to a run that another process resumes. No torch."""
+them again. And they end with it: an orphan would hold the run, and train on unseen. No torch."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def first_speaks() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Linux kills this process as soon as the one that started it ends, however that ends. (Elsewhere the others'
-    lost connection ends it at the next step.)"""
+    """Linux kills this process as soon as the one that started it ends, however that ends. (Elsewhere it goes on; the
+    lock of its run keeps others out.)"""
     if sys.platform != "linux":
         return
     import ctypes

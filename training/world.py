@@ -60,8 +60,10 @@ class World:
                 f"cannot share evenly: go on with {fit}"
             )
 
-    def model_for_steps(self, model: nn.Module, weights: list[Trained]) -> tuple[nn.Module, list[Trained]]:
-        """The module whose calls are learned from, and what the optimizers update."""
+    def model_for_steps(
+        self, model: nn.Module, weights: list[Trained], outputs: frozenset[str]
+    ) -> tuple[nn.Module, list[Trained]]:
+        """The module whose calls are learned from (from these outputs), and what the optimizers update."""
         return model, weights
 
     def part(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:

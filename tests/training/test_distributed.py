@@ -21,6 +21,7 @@ from blockgraph.training.world import World
 from tests.training.processes import SPEC, job, train_here, train_together, written
 
 KINDS = ("ddp", "fsdp")
+UNLEARNED = "  extra: {type: linear, in: decoder, width: 3}\noutputs: {logits: logits, extra: extra}\ntrain:\n"
 SGD = "train.optimizer={type: sgd, lr: 0.5, momentum: 0.9}"
 
 
@@ -58,7 +59,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(folder: Path) -> Path:
     spec, accumulated = written(folder), "train.batch.accumulate=2"
+    unlearned = folder / "unlearned.yaml"
+    unlearned.write_text(SPEC.replace("train:\n", UNLEARNED, 1))
     train_here(job(spec, folder / "one", accumulated))
+    train_here(job(unlearned, folder / "one-unlearned", accumulated))
     train_here(job(spec, folder / "one-sgd", accumulated, SGD))
     dropout = "vars.p=0.3"
     jobs = []
@@ -67,6 +71,7 @@ def trained(folder: Path) -> Path:
         jobs += [
             job(spec, folder / kind, parallel),
             job(spec, folder / f"{kind}-sgd", parallel, SGD),
+            job(unlearned, folder / f"{kind}-unlearned", parallel),
             job(spec, folder / f"{kind}-dropout", parallel, dropout),
             job(spec, folder / f"{kind}-dropout-again", parallel, dropout, cut_from=folder / f"{kind}-dropout"),
             job(spec, folder / f"one-to-{kind}", parallel, accumulated, cut_from=folder / "one"),
@@ -90,6 +95,13 @@ def test_two_processes_are_one_with_twice_the_parts(runs: Path, kind: str) -> No
 )
 def test_any_number_goes_on_in_either_way(runs: Path, way: str) -> None:
     assert_same(runs / way, runs / "one")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_learned_stays_as_it_was(runs: Path, kind: str) -> None:
+    """An output without a task gets no gradient, and no weight decay either."""
+    assert_same(runs / f"{kind}-unlearned", runs / "one-unlearned")
+    assert "extra.weight" in last_weights(runs / f"{kind}-unlearned")
 
 
 @pytest.mark.parametrize("kind", KINDS)
