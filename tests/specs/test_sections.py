@@ -114,6 +114,7 @@ def test_train_has_the_defaults_of_the_page() -> None:
         "evaluate": {"every": 500, "patience": None, "best": "loss"},
         "checkpoint": {"every": 500, "keep": 3},
         "tensorboard": False,
+        "parallel": None,
     }
 
 

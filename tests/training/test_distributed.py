@@ -53,7 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every training of this file: what one process does is done here, what two do is done in one go."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "draw_losses", lambda *_: None)
+        patch.setattr(session, "draw_run", lambda *_: None)
         return trained(folder)
 
 
