@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from blockgraph.data.batch import Batch, Feed, Split
 from blockgraph.running.weights import load_weights
 from blockgraph.tasks.lesson import LOSS, Forward, Lesson, outputs_of
 from blockgraph.training import random_state
+from blockgraph.training.average import Average
 from blockgraph.training.checkpoints import Checkpoints, Loaded
 from blockgraph.training.errors import NotFinite, Stopped
 from blockgraph.training.metrics import Metrics, Record
@@ -100,12 +102,13 @@ class Trainer:
         head = head_of(model, settings.output)
         weights = trained_weights(model, freeze=settings.freeze, train_only=settings.train_only, head=head)
         self.optimizers = Optimizers(weights, settings.optimizer)
+        self.average = Average(weights, settings.ema) if settings.ema is not None else None
         self.steps = settings.steps if settings.steps is not None else self.train.steps(settings.epochs or 1)
         self.schedule = settings.schedule_over(self.steps, width_of(model) if settings.schedule == "noam" else None)
         self.record_every = min(RECORD_AT_LEAST_EVERY, max(1, self.steps // RECORDS))
         self.progress, self._clock = Progress(), Clock()
         self._forward = forward_of(model, self.lesson)
-        self._stop = StopRequests()
+        self.stop = StopRequests()
         random_state.seed_all(settings.seed)
 
     # what a checkpoint holds
@@ -115,6 +118,7 @@ class Trainer:
             "progress": asdict(self.progress),
             "optimizer": self.optimizers.state(),
             "scaler": self.precision.state(),
+            "average": self.average.state() if self.average is not None else {},
             "random": random_state.capture(),
             "threads": torch.get_num_threads(),
             "identity": dict(self.identity),
@@ -125,6 +129,8 @@ class Trainer:
         load_weights(self.model, loaded.weights, loaded.folder)
         self.optimizers.load(loaded.state["optimizer"])
         self.precision.load(loaded.state["scaler"])
+        if self.average is not None:
+            self.average.load(loaded.state["average"])
         self.progress = Progress(**loaded.state["progress"])
         self.optimizers.set_factor(self.schedule.factor(max(0, self.progress.step - 1)))
         if (before := loaded.state["threads"]) != (now := torch.get_num_threads()) and self.device.type == "cpu":
@@ -142,7 +148,7 @@ class Trainer:
         )
         self.reporter.start(self.progress.step, self.steps)
         try:
-            with self._stop:
+            with self.stop:
                 return self._run()
         finally:
             self.reporter.close()
@@ -154,16 +160,15 @@ class Trainer:
             if not self.progress.closed:
                 self._close_step()
             while self.progress.step < self.steps and not self._patience_is_over:
+                self._interrupt()
                 self._step()
                 self._close_step()
                 self._checkpoint_if_due()
-                if self._stop.requested and self.progress.step < self.steps:
-                    raise _Interrupted
         except _Interrupted:
             self._save()
             self.plot()
             raise Stopped(
-                f"stopped by {self._stop.requested} at step {self.progress.step:,} of {self.steps:,}, and saved"
+                f"stopped by {self.stop.requested} at step {self.progress.step:,} of {self.steps:,}, and saved"
             ) from None
         progress, best = self.progress, self.settings.value_of(self.progress.best_score)
         return Outcome(progress.step, best if math.isfinite(best) else None, progress.best_step, self._patience_is_over)
@@ -211,6 +216,8 @@ class Trainer:
                 scaler.step(optimizer)
             scaler.update()
         self.optimizers.zero()
+        if self.average is not None:
+            self.average.update(n + 1)
         self.progress.loss_sum += value
         self.progress.norm_sum += size
         self.progress.loss_count += 1
@@ -242,10 +249,8 @@ class Trainer:
     def _close_step(self) -> None:
         """Evaluates and records, where this step asks for it."""
         progress = self.progress
-        valid = self._evaluate() if self._evaluation_is_due else {}
+        valid = self._judged() if self._evaluation_is_due else {}
         progress.closed = True
-        if valid:
-            self._judge(valid)
         if progress.step % self.record_every == 0 or valid or progress.step == self.steps:
             self._record(valid)
 
@@ -262,11 +267,18 @@ class Trainer:
         step = self.progress.step
         return len(self.valid) > 0 and (step % self.settings.evaluate_every == 0 or step == self.steps)
 
+    def _judged(self) -> dict[str, float]:
+        """Evaluates, and keeps the weights where they are the best: those of the average, where there is one."""
+        with self.average.in_place() if self.average is not None else nullcontext():
+            valid = self._evaluate()
+            self._judge(valid)
+            return valid
+
     def _evaluate(self) -> dict[str, float]:
         return evaluate(self.model, self.lesson, self.valid, self.precision, self._interrupt)
 
     def _interrupt(self) -> None:
-        if self._stop.requested:
+        if self.stop.requested:
             raise _Interrupted
 
     def _judge(self, measures: dict[str, float]) -> None:

@@ -69,13 +69,13 @@ def trained_weights(
 def _chosen(names: Iterable[str], freeze: Sequence[str], train_only: Sequence[str]) -> list[str]:
     names = list(names)
     for pattern in (*freeze, *train_only):
-        if not any(_covers(pattern, name) for name in names):
+        if not any(covers(pattern, name) for name in names):
             key = "freeze" if pattern in freeze else "train_only"
             raise TrainError(
                 f"train: {key}: {pattern} matches no module that is trained; `blockgraph build` lists them"
             )
-    kept = [name for name in names if not train_only or any(_covers(pattern, name) for pattern in train_only)]
-    kept = [name for name in kept if not any(_covers(pattern, name) for pattern in freeze)]
+    kept = [name for name in names if not train_only or any(covers(pattern, name) for pattern in train_only)]
+    kept = [name for name in kept if not any(covers(pattern, name) for pattern in freeze)]
     if not kept:
         raise TrainError(
             "train: nothing is left to train: every weight is frozen" if names else "the model has no weights"
@@ -83,7 +83,7 @@ def _chosen(names: Iterable[str], freeze: Sequence[str], train_only: Sequence[st
     return kept
 
 
-def _covers(pattern: str, name: str) -> bool:
+def covers(pattern: str, name: str) -> bool:
     """Whether a glob matches the weight's path or that of a module around it."""
     parts = name.split(".")
     return any(fnmatchcase(".".join(parts[: end + 1]), pattern) for end in range(len(parts)))

@@ -70,6 +70,10 @@ class Session:
         self._prepare(sources, lesson, start, resume)
         self._draw(draw)
         trainer = self._trainer(lesson, start)
+        with trainer.stop:  # from here on an interrupt saves: before it is said that the run goes on
+            return self._run(trainer, resume)
+
+    def _run(self, trainer: Trainer, resume: bool) -> Outcome:
         if resume:
             self._restore(trainer)
         self.run.note_session(

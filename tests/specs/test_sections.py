@@ -102,8 +102,16 @@ def test_train_has_the_defaults_of_the_page() -> None:
         "batch": {"size": 32, "tokens": None, "length": 256, "accumulate": 1},
         "steps": 10000,
         "epochs": None,
-        "optimizer": {"type": "adamw", "lr": 3e-4, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01},
+        "optimizer": {
+            "type": "adamw",
+            "lr": 3e-4,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+            "weight_decay": 0.01,
+            "lrs": {},
+        },
         "schedule": {"type": "cosine", "warmup": 0.02, "floor": 0.0},
+        "ema": None,
         "start": None,
         "freeze": (),
         "train_only": None,
@@ -111,7 +119,7 @@ def test_train_has_the_defaults_of_the_page() -> None:
         "precision": "auto",
         "compile": False,
         "seed": 0,
-        "evaluate": {"every": 500, "patience": None},
+        "evaluate": {"every": 500, "patience": None, "best": "loss"},
         "checkpoint": {"every": 500, "keep": 3},
     }
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from blockgraph.specs.load import load_spec
 from blockgraph.specs.spec import Spec
 from blockgraph.training import loop
 from blockgraph.training.errors import DiskFull, Stopped, TrainError
+from blockgraph.training.session import Session
 from blockgraph.training.train import train
 
 SPEC = """\
@@ -128,6 +130,24 @@ def test_resuming_is_exact(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
     sessions = json.loads((cut / "environment.json").read_text())["sessions"]
     assert [session["from_step"] for session in sessions] == [0, 7]
+
+
+def test_an_interrupt_before_the_first_step_saves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the moment in which it says that it goes on, an interrupt is a request to save."""
+    train(spec(), out="runs/a")
+    plain = Session._restore
+
+    def interrupted(self: Session, trainer: loop.Trainer) -> None:
+        plain(self, trainer)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    for old in ("step-10", "step-12"):
+        shutil.rmtree(f"runs/a/checkpoints/{old}")
+    before = losses(Path("runs/a"))
+    with monkeypatch.context() as patched, pytest.raises(Stopped, match="SIGINT at step 5 of 12, and saved"):
+        patched.setattr(Session, "_restore", interrupted)
+        train(spec(), out="runs/a", resume=True)
+    assert losses(train(spec(), out="runs/a", resume=True)) == before
 
 
 def test_a_run_resumes_from_its_own_spec_and_a_killed_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
