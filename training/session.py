@@ -19,7 +19,7 @@ from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
 from blockgraph.running.generate import longest
 from blockgraph.running.manifests import step_folders
-from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
+from blockgraph.running.tokenizers import Tokenizer
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
 from blockgraph.tasks.lesson import Lesson
 from blockgraph.tasks.plan import lesson_for
@@ -171,7 +171,7 @@ class Session:
             return None
         section, beside = self._section.tokenizer, start_tokenizer(start)
         if beside is not None and section.type != "file":
-            tokenizer = read_tokenizer(beside)
+            tokenizer = beside
             check_fits(tokenizer, vocabulary)
         else:
             wanted = Wanted(vocabulary, lesson.reserves, lesson.fixed)
