@@ -27,6 +27,12 @@ def scale_of(path: Path) -> float | None:
         raise WeightsError(f"{path}: cannot read the weights: {error}") from None
 
 
+def save_updates(weights: dict[str, torch.Tensor], scale: float, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file(weights, str(path), metadata={"format": "pt", SCALE: repr(scale)})
+
+
 def update(down: torch.Tensor, up: torch.Tensor, scale: float, shape: torch.Size) -> torch.Tensor:
     """s · B A in the shape of the weight: axes behind the first count as one (a convolution's kernel)."""
     return (up @ down).mul_(scale).reshape(shape)

@@ -307,7 +307,9 @@ class Muon(Model):
     lrs: Rates = Field(default_factory=dict)
 
 
-Optimizer: TypeAlias = Annotated[Annotated[AdamW | Adam | SGD | Adafactor | Muon, Discriminator("type")], typed("adamw")]
+Optimizer: TypeAlias = Annotated[
+    Annotated[AdamW | Adam | SGD | Adafactor | Muon, Discriminator("type")], typed("adamw")
+]
 
 
 def _warmup(value: Any) -> Any:
@@ -373,6 +375,14 @@ class Checkpoint(Model):
     keep: Size = Field(3, description="how many of the last ones stay; the best stays as well")
 
 
+class Lora(Model):
+    """Hu et al. 2021: beside each weight that is named, which stays, an update of this rank is trained."""
+
+    rank: Size = Field(8, description="columns of one factor, rows of the other")
+    alpha: Positive = Field(16, description="the update counts alpha / rank")
+    on: Texts = Field(description="globs over module paths: the weights that get an update")
+
+
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
@@ -403,6 +413,7 @@ class Train(Model):
     start: Text | None = Field(None, description="a run or checkpoint folder to begin from")
     freeze: AnyTexts = Field((), description="globs over module paths")
     train_only: Texts | None = Field(None, description="globs over module paths: all else is frozen")
+    lora: Lora | None = Field(None, description="train small updates of weights instead of these")
     clip: Positive | None = Field(1.0, description="largest norm of the gradient; null: not clipped")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Annotated[Literal["region"] | bool, BeforeValidator(_compile)] = False
@@ -420,4 +431,7 @@ class Train(Model):
             raise PydanticCustomError("train", "train {reason}", {"reason": reason, "help": help})
         if self.freeze and self.train_only:
             raise PydanticCustomError("train", "freeze and train_only say the same in two ways: write one", {})
+        if self.freeze and self.lora:
+            help = "write train_only for what is trained beside the updates"
+            raise PydanticCustomError("train", "lora freezes all weights: freeze has nothing to say", {"help": help})
         return self

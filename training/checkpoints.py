@@ -1,6 +1,7 @@
 """Checkpoints that survive a kill at any moment, and say so when a disk has changed them.
 
     checkpoints/step-N/{model.safetensors, training.pt, manifest.json}      the last few
+    checkpoints/start/{model.safetensors, manifest.json}                    what low-rank updates (LoRA) are added to
     checkpoints/best/{model.safetensors, manifest.json}                     the lowest validation loss
 
 Each is written aside; every file is hashed and flushed; the manifest comes last; the folder is flushed, renamed, and
@@ -13,10 +14,11 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from blockgraph.running.low_rank import save_updates
 from blockgraph.running.manifests import (
     MANIFEST,
     DamagedCheckpoint,
@@ -26,7 +28,7 @@ from blockgraph.running.manifests import (
     step_folders,
     verify,
 )
-from blockgraph.running.runs import BEST
+from blockgraph.running.runs import BEST, START
 from blockgraph.running.weights import WEIGHTS, read_weights, save_weights
 from blockgraph.training.errors import DiskFull, disk_full, is_disk_full
 from blockgraph.training.files import (
@@ -38,6 +40,9 @@ from blockgraph.training.files import (
     sync_file,
     write_synced,
 )
+
+if TYPE_CHECKING:
+    from blockgraph.training.low_rank import LowRank
 
 STATE = "training.pt"
 FORMAT = 1
@@ -60,6 +65,7 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 3) -> None:
         self.folder = folder
         self.keep = keep
+        self.low_rank: LowRank | None = None  # where it is set, `step-N` holds the small weights only
 
     def recover(self) -> None:
         """Ends or undoes what a killed process left half-done."""
@@ -73,13 +79,23 @@ class Checkpoints:
         """Writes `step-N` and removes those beyond `keep`. Raises `DiskFull` with the earlier ones intact."""
 
         def write(folder: Path) -> dict[str, FileEntry]:
-            return {WEIGHTS: _write_weights(folder / WEIGHTS, model), STATE: _write_state(folder / STATE, state)}
+            weights = _write_weights(folder / WEIGHTS, model, self.low_rank)
+            return {WEIGHTS: weights, STATE: _write_state(folder / STATE, state)}
 
         target = self.folder / f"step-{step}"
         self._write(target, step, write)
         for old in step_folders(self.folder)[max(1, self.keep) :]:
             remove_folder(old)
         return target
+
+    def save_start(self, model: torch.nn.Module) -> None:
+        """Keeps what low-rank updates are added to."""
+        self._write(self.folder / START, 0, lambda folder: {WEIGHTS: _write_weights(folder / WEIGHTS, model)})
+
+    def start(self) -> dict[str, torch.Tensor]:
+        """What `save_start` kept. Raises `DamagedCheckpoint`."""
+        verify(self.folder / START)
+        return read_weights(self.folder / START / WEIGHTS)
 
     def save_best(self, step: int, model: torch.nn.Module) -> Path:
         target = self.folder / BEST
@@ -119,8 +135,11 @@ class Checkpoints:
         return None
 
 
-def _write_weights(path: Path, model: torch.nn.Module) -> FileEntry:
-    save_weights(model, path)
+def _write_weights(path: Path, model: torch.nn.Module, low_rank: LowRank | None = None) -> FileEntry:
+    if low_rank is None:
+        save_weights(model, path)
+    else:
+        save_updates(low_rank.weights(), low_rank.scale, path)
     sync_file(path)
     return digest(path)
 

@@ -24,6 +24,7 @@ from blockgraph.training import random_state
 from blockgraph.training.average import Average
 from blockgraph.training.checkpoints import Checkpoints, Loaded
 from blockgraph.training.errors import NotFinite, Stopped
+from blockgraph.training.low_rank import LowRank
 from blockgraph.training.metrics import Metrics, Record
 from blockgraph.training.optimizers import Optimizers
 from blockgraph.training.parameters import head_of, trained_weights, width_of
@@ -100,7 +101,11 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.precision = Precision(settings.precision, self.device)
         head = head_of(model, settings.output)
-        weights = trained_weights(model, freeze=settings.freeze, train_only=settings.train_only, head=head)
+        self.low_rank = LowRank(model, settings, head) if settings.lora is not None else None
+        if self.low_rank is None:
+            weights = trained_weights(model, freeze=settings.freeze, train_only=settings.train_only, head=head)
+        else:
+            weights, self.checkpoints.low_rank = self.low_rank.trained, self.low_rank
         self.optimizers = Optimizers(weights, settings.optimizer)
         self.average = Average(weights, settings.ema) if settings.ema is not None else None
         self.steps = settings.steps if settings.steps is not None else self.train.steps(settings.epochs or 1)
@@ -126,7 +131,10 @@ class Trainer:
 
     def restore(self, loaded: Loaded) -> None:
         """Goes on from a checkpoint. The random states come last: nothing after them may draw."""
-        load_weights(self.model, loaded.weights, loaded.folder)
+        if self.low_rank is None:
+            load_weights(self.model, loaded.weights, loaded.folder)
+        else:
+            self.low_rank.load(loaded.weights, loaded.folder)
         self.optimizers.load(loaded.state["optimizer"])
         self.precision.load(loaded.state["scaler"])
         if self.average is not None:
@@ -203,6 +211,8 @@ class Trainer:
     def _update(self, loss: torch.Tensor, n: int, tokens: int) -> None:
         """Clips, checks, and lets the optimizers step: loss and norm leave the device once, together."""
         self.optimizers.take_gradients()
+        if self.low_rank is not None:
+            self.low_rank.take_gradients()
         scaler = self.precision.scaler
         if scaler is not None:
             for optimizer in self.optimizers.all:
@@ -216,6 +226,7 @@ class Trainer:
                 scaler.step(optimizer)
             scaler.update()
         self.optimizers.zero()
+        self._merge()
         if self.average is not None:
             self.average.update(n + 1)
         self.progress.loss_sum += value
@@ -269,10 +280,14 @@ class Trainer:
 
     def _judged(self) -> dict[str, float]:
         """Evaluates, and keeps the weights where they are the best: those of the average, where there is one."""
-        with self.average.in_place() if self.average is not None else nullcontext():
+        with self.average.in_place(self._merge) if self.average is not None else nullcontext():
             valid = self._evaluate()
             self._judge(valid)
             return valid
+
+    def _merge(self) -> None:
+        if self.low_rank is not None:
+            self.low_rank.merge()
 
     def _evaluate(self) -> dict[str, float]:
         return evaluate(self.model, self.lesson, self.valid, self.precision, self._interrupt)

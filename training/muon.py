@@ -41,7 +41,9 @@ class BatchedMuon(torch.optim.Optimizer):
         rows, columns = matrices[0].shape
         updates = orthogonal(torch.stack(torch._foreach_lerp(gradients, moments, momentum)))
         torch._foreach_mul_(matrices, 1 - lr * weight_decay)
-        torch._foreach_add_(matrices, list(updates.to(matrices[0].dtype)), alpha=-lr * math.sqrt(max(1, rows / columns)))
+        torch._foreach_add_(
+            matrices, list(updates.to(matrices[0].dtype)), alpha=-lr * math.sqrt(max(1, rows / columns))
+        )
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

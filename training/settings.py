@@ -47,6 +47,15 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank updates of the weights that the globs `on` name; their scale is alpha / rank."""
+
+    rank: int
+    alpha: float
+    on: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One of `steps` and `epochs` is set. `every` counts steps; `patience` counts evaluations without improvement."""
 
@@ -71,6 +80,7 @@ class Settings:
     keep: int = 3
     freeze: tuple[str, ...] = ()
     train_only: tuple[str, ...] = ()
+    lora: Lora | None = None
 
     def score(self, measures: dict[str, float]) -> float:
         """The measure that decides which weights are the best, turned so that lower is better. Raises `TrainError`."""
@@ -86,7 +96,9 @@ class Settings:
     def schedule_over(self, steps: int, width: int | None) -> Schedule:
         if self.schedule == "noam" and width is None:
             raise TrainError("schedule noam needs the model's width, and this model has no embedding that tells it")
-        return Schedule(self.schedule, steps, steps_of(self.warmup, steps), self.floor, width, steps_of(self.decay, steps))
+        return Schedule(
+            self.schedule, steps, steps_of(self.warmup, steps), self.floor, width, steps_of(self.decay, steps)
+        )
 
 
 def from_spec(train: Any) -> Settings:
@@ -113,6 +125,7 @@ def from_spec(train: Any) -> Settings:
         keep=train.checkpoint.keep,
         freeze=tuple(train.freeze or ()),
         train_only=tuple(train.train_only or ()),
+        lora=Lora(train.lora.rank, train.lora.alpha, tuple(train.lora.on)) if train.lora is not None else None,
     )
 
 

@@ -3,6 +3,7 @@ safetensors file with our names."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,18 @@ def start_tokenizer(path: Path | None) -> Tokenizer | None:
     )
 
 
-def load_start(model: nn.Module, path: Path) -> list[str]:
+@dataclass(frozen=True)
+class Started:
+    """What to tell, and which weights were drawn afresh."""
+
+    notes: list[str]
+    fresh: list[str]
+
+
+def load_start(model: nn.Module, path: Path) -> Started:
     """Loads the weights that fit the model by name and shape; the model keeps its own draw of the rest.
 
-    Returns what to tell: which weights were drawn afresh, which of those that lie there have no place. Raises
+    The notes name the weights that were drawn afresh, and those that lie there and have no place. Raises
     `TrainError` where none fits, `WeightsError` where they cannot be read.
     """
     origin, weights = _weights(path)
@@ -75,11 +84,11 @@ def load_start(model: nn.Module, path: Path) -> list[str]:
     with torch.no_grad():
         model.load_state_dict(fitting, strict=False)
     notes = [f"starts from {origin}: {len(fitting)} of {len(expected)} weights"]
-    if fresh := [_both(name, expected, weights) for name in expected if name not in fitting]:
-        notes.append(f"drawn afresh: {', '.join(fresh)}")
+    if fresh := [name for name in expected if name not in fitting]:
+        notes.append(f"drawn afresh: {', '.join(_both(name, expected, weights) for name in fresh)}")
     if unused := [name for name in weights if name not in expected]:
         notes.append(f"not used: {', '.join(unused)}")
-    return notes
+    return Started(notes, fresh)
 
 
 def _weights(path: Path) -> tuple[Path, dict[str, torch.Tensor]]:

@@ -115,6 +115,7 @@ def test_train_has_the_defaults_of_the_page() -> None:
         "start": None,
         "freeze": (),
         "train_only": None,
+        "lora": None,
         "clip": 1.0,
         "precision": "auto",
         "compile": False,

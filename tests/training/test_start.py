@@ -64,12 +64,14 @@ def spec(path: Path, *sets: str) -> Spec:
 def test_a_published_checkpoint_becomes_a_classifier(home: Path, tmp_path: Path) -> None:
     said = io.StringIO()
     run = train(
-        spec(home / "judge.yaml", "train.freeze=['encoder']"), out=tmp_path / "run", console=Console(file=said, width=9999)
+        spec(home / "judge.yaml", "train.freeze=['encoder']"),
+        out=tmp_path / "run",
+        console=Console(file=said, width=9999),
     )
     lines = said.getvalue().splitlines()
     assert any(line.startswith(f"starts from {home / 'bert'}: ") for line in lines)
     fresh = next(line for line in lines if line.startswith("drawn afresh: "))
-    assert fresh == "drawn afresh: pooled.weight, pooled.bias, logits.weight, logits.bias"
+    assert fresh == "drawn afresh: pooled.weight, pooled.bias, logits.weight, logits.bias ([61] there, [2] here)"
     assert "dense.weight" in next(line for line in lines if line.startswith("not used: "))
     there, ours = read_published(home / "bert", dtype=torch.float32).model.state_dict(), open_run(run)
     frozen = {name: tensor for name, tensor in ours.model.state_dict().items() if name.startswith("encoder.")}
@@ -93,6 +95,8 @@ def test_without_a_tokenizer_the_section_counts(home: Path, tmp_path: Path) -> N
 
 
 def test_nothing_that_fits_is_refused(home: Path, tmp_path: Path) -> None:
-    other = spec(home / "judge.yaml", "vars.width=20", "vars.hidden=44", "vars.vocab=60", "vars.max_len=63", "vars.segments=2")
+    other = spec(
+        home / "judge.yaml", "vars.width=20", "vars.hidden=44", "vars.vocab=60", "vars.max_len=63", "vars.segments=2"
+    )
     with pytest.raises(TrainError, match=r"no weight that fits this model: .*\[61, 24\] there, \[60, 20\] here"):
         train(other, out=tmp_path / "run")

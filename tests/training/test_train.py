@@ -275,7 +275,9 @@ def test_starting_from_a_run(folder: Path) -> None:
     assert "starts from first/checkpoints/best/model.safetensors: 20 of 29 weights" in said.replace("\n", " ")
     assert "drawn afresh: decoder.2.norm.weight, decoder.2.attn.query.weight" in said
     assert (run / "tokenizer.json").read_text() == (first / "tokenizer.json").read_text()
-    with pytest.raises(TrainError, match=r"no weight that fits .*: embed\.weight \(\[64, 16\] there, \[64, 32\] here\)"):
+    with pytest.raises(
+        TrainError, match=r"no weight that fits .*: embed\.weight \(\[64, 16\] there, \[64, 32\] here\)"
+    ):
         train(spec("tiny.yaml", "train.start=first", "vars.width=32"), out="third")
 
 
