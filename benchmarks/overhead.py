@@ -54,17 +54,17 @@ def trainer_of(file: Path, screen: Console) -> Trainer:
     """The trainer as `blockgraph train` makes it, before its first step."""
     found: list[Trainer] = []
 
-    class Enough(Exception):
+    class EnoughError(Exception):
         pass
 
     def keep(self: Trainer) -> Any:
         found.append(self)
-        raise Enough
+        raise EnoughError
 
     plain, session.Trainer.run = session.Trainer.run, keep  # type: ignore[method-assign]
     try:
         train(read_model(str(file), ("train.evaluate.every=1000000",), ())[0], out=file.parent / "run", console=screen)
-    except Enough:
+    except EnoughError:
         pass
     finally:
         session.Trainer.run = plain  # type: ignore[method-assign]

@@ -15,9 +15,9 @@ class Schedule:
 
     With w warm-up steps and N steps in all, a straight rise over the first w updates, then, with t = (n - w) / (N - w):
     cosine: floor + (1 - floor) (1 + cos πt) / 2, Loshchilov & Hutter 2017 without restarts; linear: 1 - (1 - floor) t;
-    constant: 1; wsd (warm-up, stable, decay: Hu et al. 2024, MiniCPM, §4): 1 until the last `decay` steps, which go in a
-    straight line to the floor. noam: width^-0.5 · min(s^-0.5, s · w^-1.5) with s = n + 1 (Vaswani et al. 2017, equation 3); it has no
-    floor and needs the model's `width`.
+    constant: 1; wsd (warm-up, stable, decay: Hu et al. 2024, MiniCPM, §4): 1 until the last `decay` steps, which go
+    in a straight line to the floor. noam: width^-0.5 · min(s^-0.5, s · w^-1.5) with s = n + 1 (Vaswani et al. 2017,
+    equation 3); it has no floor and needs the model's `width`.
     """
 
     kind: Kind

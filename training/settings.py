@@ -17,8 +17,8 @@ OptimizerKind = Literal["adamw", "adam", "sgd", "adafactor", "muon"]
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """`others` is the AdamW beside Muon, for embeddings, head and what is no matrix. `lrs` gives weights that globs name
-    a learning rate of their own."""
+    """`others` is the AdamW beside Muon, for embeddings, head and what is no matrix. `lrs` gives weights that globs
+    name a learning rate of their own."""
 
     type: OptimizerKind = "adamw"
     lr: float = 3e-4

@@ -32,7 +32,8 @@ def start_folder(start: str | None, folder: Path | None) -> Path | None:
         raise TrainError(f"train: start: {path} does not exist")
     if path.is_dir() and not is_run(path) and not is_published(path) and not (path / WEIGHTS).is_file():
         raise TrainError(
-            f"train: start: {path} is neither a run, nor a published checkpoint (config.json), nor a folder with {WEIGHTS}"
+            f"train: start: {path} is neither a run, nor a published checkpoint (config.json), nor a folder "
+            f"with {WEIGHTS}"
         )
     return path
 

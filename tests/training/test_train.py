@@ -290,6 +290,16 @@ def test_texts_may_be_given(folder: Path) -> None:
     assert json.loads((run / "data" / "data.json").read_text())["origin"] == "a rhyme"
 
 
+def test_recomputing_and_stochastic_depth(folder: Path) -> None:
+    """A branch that rows skip by chance learns; computing it again in the backward pass changes no loss."""
+    text = SPEC.replace("in: [x, attn]", "in: [x, path]").replace(
+        "      add:", "      path: {type: dropout, p: 0.5, per: sample}\n      add:"
+    )
+    (folder / "deep.yaml").write_text(text.replace("name: tiny", "name: deep"))
+    found = [losses(train(spec("deep.yaml", f"nodes.decoder.recompute={again}"))) for again in ("false", "true")]
+    assert found[0] == found[1] != losses(train(spec()))
+
+
 def test_epochs_and_frozen_parts(folder: Path) -> None:
     sets = ["train.steps=null", "train.epochs=2", 'train.freeze=[embed, "*.attn.key"]', "train.optimizer=adamw"]
     run = train(spec("tiny.yaml", *sets), out="run")
