@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import save_file
 
 from blockgraph.running.published import read_published
 from blockgraph.running.runs import open_run
@@ -14,7 +15,7 @@ from blockgraph.specs.diagnostics import Diagnostics
 from blockgraph.specs.load import load_spec
 from blockgraph.specs.spec import Spec
 from blockgraph.training.errors import TrainError
-from blockgraph.training.start import start_tokenizer
+from blockgraph.training.start import load_start, start_tokenizer
 from blockgraph.training.train import train
 from tests.running.parity import CASES, save
 
@@ -77,6 +78,30 @@ def test_a_published_checkpoint_becomes_a_classifier(home: Path, tmp_path: Path)
     frozen = {name: tensor for name, tensor in ours.model.state_dict().items() if name.startswith("encoder.")}
     assert frozen and all(torch.equal(tensor, there[name]) for name, tensor in frozen.items())
     assert ours.tokenizer.encode("a good films").tolist() == [7, 5, 9, 10]  # the task adds start and end
+
+
+def test_a_file_of_weights_is_a_start_too(home: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, weight = torch.nn.Sequential(torch.nn.Linear(3, 2)), torch.randn(2, 3)
+    file = tmp_path / "some.safetensors"
+    save_file({"0.weight": weight, "0.bias": torch.ones(4), "1.weight": weight.clone()}, str(file))
+    started = load_start(model, file)
+    assert torch.equal(model[0].weight, weight)
+    assert started.fresh == ["0.bias"]
+    assert started.notes == [
+        f"starts from {file}: 1 of 2 weights",
+        "drawn afresh: 0.bias ([4] there, [2] here)",
+        "not used: 1.weight",
+    ]
+
+
+def test_what_is_drawn_afresh_and_frozen_is_told(home: Path, tmp_path: Path) -> None:
+    said = io.StringIO()
+    lora = "train.lora={rank: 2, on: ['*.attn.query']}"
+    judge = spec(home / "judge.yaml", lora, "train.train_only=[logits]", "train.steps=2")
+    train(judge, out=tmp_path / "run", console=Console(file=said, width=9999))
+    assert "careful: drawn afresh and not trained: pooled.weight, pooled.bias (see train_only)" in said.getvalue()
+    assert "low-rank updates of 2 weights and 50 parameters beside them" in said.getvalue()
 
 
 def test_texts_are_framed_once(home: Path, tmp_path: Path) -> None:
