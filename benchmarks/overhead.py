@@ -33,7 +33,7 @@ from blockgraph.training.train import train
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=101)
+    parser.add_argument("--rounds", type=int, default=151)
     rounds = parser.parse_args().rounds
     one_thread()
     with tempfile.TemporaryDirectory() as folder:
