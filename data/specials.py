@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 # What published tokenizers call them; the first of each is what ours do.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "pad": ("<pad>", "[PAD]", "<|pad|>"),
-    "start": ("<s>", "[CLS]", "<bos>", "<|startoftext|>"),
-    "end": ("</s>", "[SEP]", "<eos>", "<|endoftext|>"),
+    "start": ("<s>", "[CLS]", "<bos>", "<|startoftext|>", "<|begin_of_text|>"),
+    "end": ("</s>", "[SEP]", "<eos>", "<|endoftext|>", "<|end_of_text|>"),
     "mask": ("<mask>", "[MASK]"),
 }
 

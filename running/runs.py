@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from blockgraph.running.low_rank import merged, scale_of
 from blockgraph.running.manifests import DamagedCheckpoint, step_folders, verify
 from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
 from blockgraph.running.weights import WEIGHTS, load_weights, read_weights
@@ -21,6 +22,7 @@ SPEC = "spec.yaml"
 TOKENIZER = "tokenizer.json"
 CHECKPOINTS = "checkpoints"
 BEST = "best"
+START = "start"  # what low-rank updates are added to
 
 Which = Literal["best", "last"]
 
@@ -69,7 +71,7 @@ def open_run(
     spec = read_spec(folder, plugins)
     checkpoint, step = find_checkpoint(folder, which)
     model = build(spec, device=device, dtype=dtype)
-    load_weights(model, read_weights(checkpoint / WEIGHTS), checkpoint / WEIGHTS)
+    load_weights(model, read_checkpoint(checkpoint), checkpoint / WEIGHTS)
     return Run(folder, spec, model.eval(), read_tokenizer(folder / TOKENIZER), checkpoint, step)
 
 
@@ -104,6 +106,17 @@ def find_checkpoint(folder: Path, which: Which = "best") -> tuple[Path, int]:
         raise DamagedCheckpoint(
             f"{error}; {f'still there: {others}' if others else 'there is no other checkpoint'}"
         ) from None
+
+
+def read_checkpoint(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """All weights of a run's checkpoint; low-rank updates are added to what they started from."""
+    weights = read_weights(checkpoint / WEIGHTS)
+    scale = scale_of(checkpoint / WEIGHTS)
+    if scale is None:
+        return weights
+    base = checkpoint.parent / START
+    verify(base)
+    return merged(read_weights(base / WEIGHTS), weights, scale)
 
 
 def best_folder(checkpoints: Path) -> Path | None:

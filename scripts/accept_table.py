@@ -43,6 +43,12 @@ CHECKS = [
         "one training step against nanoGPT",
     ),
     Check(
+        "loop-overhead",
+        "{python} benchmarks/overhead.py",
+        "<= 0.02",
+        "what data, records, progress and checkpoints add to a training step of the demo's model",
+    ),
+    Check(
         "large-summary", "{python} benchmarks/large.py summary", "< 0.5", "llama3-405b counted from the spec, seconds"
     ),
     Check("large-meta", "{python} benchmarks/large.py meta", "< 2", "llama3-405b on meta, seconds"),

@@ -250,7 +250,10 @@ class Batch(Model):
 Betas: TypeAlias = Annotated[tuple[Rate, Rate], BeforeValidator(as_tuple)]
 
 
-class AdamW(Model):
+Rates: TypeAlias = Annotated[dict[str, Positive], Field(description="learning rates of their own, by globs over paths")]
+
+
+class AdamWBeside(Model):
     """Loshchilov and Hutter 2017. Biases, norms and embeddings never decay."""
 
     type: Literal["adamw"] = "adamw"
@@ -258,6 +261,10 @@ class AdamW(Model):
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: NotNegative = 0.01
+
+
+class AdamW(AdamWBeside):
+    lrs: Rates = Field(default_factory=dict)
 
 
 class Adam(Model):
@@ -268,6 +275,7 @@ class Adam(Model):
     betas: Betas = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: NotNegative = 0.0
+    lrs: Rates = Field(default_factory=dict)
 
 
 class SGD(Model):
@@ -275,6 +283,17 @@ class SGD(Model):
     lr: Positive = 0.1
     momentum: Rate = 0.0
     weight_decay: NotNegative = 0.0
+    lrs: Rates = Field(default_factory=dict)
+
+
+class Adafactor(Model):
+    """Shazeer and Stern 2018: of a matrix's second moments the means of rows and columns only; a step is measured by
+    the size of the weight."""
+
+    type: Literal["adafactor"] = "adafactor"
+    lr: Positive = 0.01
+    weight_decay: NotNegative = 0.0
+    lrs: Rates = Field(default_factory=dict)
 
 
 class Muon(Model):
@@ -284,10 +303,13 @@ class Muon(Model):
     lr: Positive = 0.02
     momentum: Rate = 0.95
     weight_decay: NotNegative = 0.01
-    others: Annotated[AdamW, typed("adamw")] = AdamW()
+    others: Annotated[AdamWBeside, typed("adamw")] = AdamWBeside()
+    lrs: Rates = Field(default_factory=dict)
 
 
-Optimizer: TypeAlias = Annotated[Annotated[AdamW | Adam | SGD | Muon, Discriminator("type")], typed("adamw")]
+Optimizer: TypeAlias = Annotated[
+    Annotated[AdamW | Adam | SGD | Adafactor | Muon, Discriminator("type")], typed("adamw")
+]
 
 
 def _warmup(value: Any) -> Any:
@@ -328,7 +350,18 @@ class Noam(Model):
     warmup: Warmup = Field(4000, description="steps, or a share below 1, in which the rate rises")
 
 
-Schedule: TypeAlias = Annotated[Annotated[Cosine | Linear | Constant | Noam, Discriminator("type")], typed("cosine")]
+class WSD(Model):
+    """Warm-up, stable, decay (Hu et al. 2024): the rate stays until the last `decay` steps, which go to `floor`."""
+
+    type: Literal["wsd"] = "wsd"
+    warmup: Warmup = Field(0.02, description="steps, or a share below 1, in which the rate rises from 0")
+    decay: Warmup = Field(0.2, description="steps, or a share below 1, in which the rate falls at the end")
+    floor: Annotated[Number, Field(ge=0, le=1)] = Field(0.0, description="share of lr at the end")
+
+
+Schedule: TypeAlias = Annotated[
+    Annotated[Cosine | Linear | Constant | Noam | WSD, Discriminator("type")], typed("cosine")
+]
 
 
 class Evaluate(Model):
@@ -340,6 +373,14 @@ class Evaluate(Model):
 class Checkpoint(Model):
     every: Size = Field(500, description="steps between two checkpoints")
     keep: Size = Field(3, description="how many of the last ones stay; the best stays as well")
+
+
+class Lora(Model):
+    """Hu et al. 2021: beside each weight that is named, which stays, an update of this rank is trained."""
+
+    rank: Size = Field(8, description="columns of one factor, rows of the other")
+    alpha: Positive = Field(16, description="the update counts alpha / rank")
+    on: Texts = Field(description="globs over module paths: the weights that get an update")
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
@@ -366,9 +407,13 @@ class Train(Model):
     epochs: Size | None = Field(None, description="how many times through the data; or steps")
     optimizer: Optimizer = AdamW()
     schedule: Schedule = Cosine()
+    ema: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
+        None, description="share of the moving average of the weights that a step leaves; it is what is evaluated"
+    )
     start: Text | None = Field(None, description="a run or checkpoint folder to begin from")
     freeze: AnyTexts = Field((), description="globs over module paths")
     train_only: Texts | None = Field(None, description="globs over module paths: all else is frozen")
+    lora: Lora | None = Field(None, description="train small updates of weights instead of these")
     clip: Positive | None = Field(1.0, description="largest norm of the gradient; null: not clipped")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Annotated[Literal["region"] | bool, BeforeValidator(_compile)] = False
@@ -390,4 +435,7 @@ class Train(Model):
             raise PydanticCustomError("train", "train {reason}", {"reason": reason, "help": help})
         if self.freeze and self.train_only:
             raise PydanticCustomError("train", "freeze and train_only say the same in two ways: write one", {})
+        if self.freeze and self.lora:
+            help = "write train_only for what is trained beside the updates"
+            raise PydanticCustomError("train", "lora freezes all weights: freeze has nothing to say", {"help": help})
         return self

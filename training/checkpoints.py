@@ -1,6 +1,7 @@
 """Checkpoints that survive a kill at any moment, and say so when a disk has changed them.
 
     checkpoints/step-N/{model.safetensors, training.pt, manifest.json}      the last few
+    checkpoints/start/{model.safetensors, manifest.json}                    what low-rank updates (LoRA) are added to
     checkpoints/best/{model.safetensors, manifest.json}                     the lowest validation loss
 
 Each is written aside; every file is hashed and flushed; the manifest comes last; the folder is flushed, renamed, and
@@ -13,10 +14,11 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from blockgraph.running.low_rank import save_updates
 from blockgraph.running.manifests import (
     MANIFEST,
     DamagedCheckpoint,
@@ -27,7 +29,7 @@ from blockgraph.running.manifests import (
     step_of,
     verify,
 )
-from blockgraph.running.runs import BEST
+from blockgraph.running.runs import BEST, START
 from blockgraph.running.weights import WEIGHTS, read_weights, weights_of, write_weights
 from blockgraph.training.errors import DiskFull, disk_full, is_disk_full
 from blockgraph.training.files import (
@@ -39,6 +41,9 @@ from blockgraph.training.files import (
     sync_file,
     write_synced,
 )
+
+if TYPE_CHECKING:
+    from blockgraph.training.low_rank import LowRank
 
 STATE = "training.pt"
 FORMAT = 1
@@ -61,6 +66,7 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 3) -> None:
         self.folder = folder
         self.keep = keep
+        self.low_rank: LowRank | None = None  # where it is set, `step-N` holds the small weights only
 
     def recover(self) -> None:
         """Ends or undoes what a killed process left half-done."""
@@ -73,17 +79,35 @@ class Checkpoints:
     def save(self, step: int, model: torch.nn.Module, state: dict[str, Any]) -> Path:
         """Writes `step-N` and removes those beyond `keep`. Raises `DiskFull` with the earlier ones intact."""
 
-        weights, target = self.weights(model), self.folder / f"step-{step}"
+        weights = None if self.low_rank is not None else self.weights(model)
+        target = self.folder / f"step-{step}"
 
         def write(folder: Path) -> dict[str, FileEntry]:
             files = self.more_files(folder)
-            files |= {WEIGHTS: _write_weights(folder / WEIGHTS, weights), STATE: _write_state(folder / STATE, state)}
-            return files
+            written = self._write_updates(folder) if weights is None else _write_weights(folder / WEIGHTS, weights)
+            return files | {WEIGHTS: written, STATE: _write_state(folder / STATE, state)}
 
         self._write(target, step, write)
         for old in step_folders(self.folder)[max(1, self.keep) :]:
             remove_folder(old)
         return target
+
+    def _write_updates(self, folder: Path) -> FileEntry:
+        """Low-rank updates instead of the weights that they are added to."""
+        assert self.low_rank is not None
+        save_updates(self.low_rank.weights(), self.low_rank.scale, folder / WEIGHTS)
+        sync_file(folder / WEIGHTS)
+        return digest(folder / WEIGHTS)
+
+    def save_start(self, model: torch.nn.Module) -> None:
+        """Keeps what low-rank updates are added to."""
+        weights = self.weights(model)
+        self._write(self.folder / START, 0, lambda folder: {WEIGHTS: _write_weights(folder / WEIGHTS, weights)})
+
+    def start(self) -> dict[str, torch.Tensor]:
+        """What `save_start` kept. Raises `DamagedCheckpoint`."""
+        verify(self.folder / START)
+        return read_weights(self.folder / START / WEIGHTS)
 
     def save_best(self, step: int, model: torch.nn.Module) -> Path:
         target, weights = self.folder / BEST, self.weights(model)

@@ -48,6 +48,9 @@ def join(settings: Settings, device: torch.device, precision: str) -> World:
     kind = settings.parallel or "ddp"
     if device.type not in ("cpu", "cuda"):
         raise TrainError(f"more than one process trains on cpu or cuda, not on {device.type}: write --device cpu")
+    if settings.lora is not None or settings.ema is not None:
+        word = "lora" if settings.lora is not None else "ema"
+        raise TrainError(f"train: {word} is for one process so far: leave it out, or start without torchrun")
     if kind == "fsdp" and precision == "fp16":
         raise TrainError("train: parallel: fsdp trains in fp32 or bf16, not in fp16: write precision: bf16")
     if kind == "fsdp" and settings.optimizer.type == "muon":

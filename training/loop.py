@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from torch import nn
 
 from blockgraph.data.batch import Batch, Feed, Split
 from blockgraph.tasks.lesson import LOSS, Forward, Lesson, outputs_of
+from blockgraph.training.average import Average
 from blockgraph.training.board import FOLDER
 from blockgraph.training.checkpoints import Checkpoints, Loaded
 from blockgraph.training.errors import NotFinite, Stopped
+from blockgraph.training.low_rank import LowRank
 from blockgraph.training.metrics import Metrics, NoMetrics, Record
 from blockgraph.training.optimizers import Optimizers
 from blockgraph.training.parameters import head_of, trained_weights, width_of
@@ -101,16 +104,21 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.precision = Precision(settings.precision, self.device)
         head = head_of(model, settings.output)
-        weights = trained_weights(model, freeze=settings.freeze, train_only=settings.train_only, head=head)
+        self.low_rank = LowRank(model, settings, head) if settings.lora is not None else None
+        if self.low_rank is None:
+            weights = trained_weights(model, freeze=settings.freeze, train_only=settings.train_only, head=head)
+        else:
+            weights, self.checkpoints.low_rank = self.low_rank.trained, self.low_rank
         outputs = frozenset(task.output for task in self.lesson.tasks)
         self._taught, weights = self.world.model_for_steps(model, weights, outputs)
         self.optimizers = Optimizers(weights, settings.optimizer)
+        self.average = Average(weights, settings.ema) if settings.ema is not None else None
         self.steps = settings.steps if settings.steps is not None else self.train.steps(settings.epochs or 1)
         self.schedule = settings.schedule_over(self.steps, width_of(model) if settings.schedule == "noam" else None)
         self.record_every = min(RECORD_AT_LEAST_EVERY, max(1, self.steps // RECORDS))
         self.progress, self._clock = Progress(), Clock()
         self._forward = forward_of(self._taught, self.lesson)
-        self._stop = StopRequests()
+        self.stop = StopRequests()
         self.world.seed(settings.seed)
 
     # what a checkpoint holds
@@ -121,6 +129,7 @@ class Trainer:
             "progress": asdict(self.progress),
             "optimizer": self.optimizers.state(),
             "scaler": self.precision.state(),
+            "average": self.average.state() if self.average is not None else {},
             "random": random,
             "others": others,
             "parts": self.settings.batch.accumulate,
@@ -130,9 +139,14 @@ class Trainer:
 
     def restore(self, loaded: Loaded) -> None:
         """Goes on from a checkpoint. The random states come last: nothing after them may draw."""
-        self.world.load_weights(self.model, loaded)
+        if self.low_rank is None:
+            self.world.load_weights(self.model, loaded)
+        else:
+            self.low_rank.load(loaded.weights, loaded.folder)
         self.world.load_optimizers(self.optimizers, loaded)
         self.precision.load(loaded.state["scaler"])
+        if self.average is not None:
+            self.average.load(loaded.state["average"])
         self.progress = Progress(**loaded.state["progress"])
         self.optimizers.set_factor(self.schedule.factor(max(0, self.progress.step - 1)))
         if (before := loaded.state["threads"]) != (now := torch.get_num_threads()) and self.device.type == "cpu":
@@ -154,7 +168,7 @@ class Trainer:
         self._metrics = Metrics(self.metrics_path, done, board) if self.world.first else NoMetrics()
         self.reporter.start(self.progress.step, self.steps)
         try:
-            with self._stop:
+            with self.stop:
                 return self._run()
         finally:
             self.reporter.close()
@@ -166,6 +180,7 @@ class Trainer:
             if not self.progress.closed:
                 self._close_step()
             while self.progress.step < self.steps and not self._patience_is_over:
+                self._interrupt()
                 self._step()
                 self._close_step()
                 self._checkpoint_if_due()
@@ -174,7 +189,7 @@ class Trainer:
         except _Interrupted:
             self._save()
             self.plot()
-            asked = self._stop.requested or "another process"
+            asked = self.stop.requested or "another process"
             raise Stopped(f"stopped by {asked} at step {self.progress.step:,} of {self.steps:,}, and saved") from None
         progress, best = self.progress, self.settings.value_of(self.progress.best_score)
         return Outcome(progress.step, best if math.isfinite(best) else None, progress.best_step, self._patience_is_over)
@@ -212,6 +227,8 @@ class Trainer:
     def _update(self, loss: torch.Tensor, n: int, tokens: int) -> None:
         """Clips, checks, and lets the optimizers step: loss and norm leave the device once, together."""
         self.optimizers.take_gradients()
+        if self.low_rank is not None:
+            self.low_rank.take_gradients()
         scaler = self.precision.scaler
         if scaler is not None:
             for optimizer in self.optimizers.all:
@@ -225,6 +242,9 @@ class Trainer:
                 scaler.step(optimizer)
             scaler.update()
         self.optimizers.zero()
+        self._merge()
+        if self.average is not None:
+            self.average.update(n + 1)
         self.progress.loss_sum += value
         self.progress.norm_sum += size
         self.progress.loss_count += 1
@@ -257,10 +277,8 @@ class Trainer:
     def _close_step(self) -> None:
         """Evaluates and records, where this step asks for it."""
         progress = self.progress
-        valid = self._evaluate() if self._evaluation_is_due else {}
+        valid = self._judged() if self._evaluation_is_due else {}
         progress.closed = True
-        if valid:
-            self._judge(valid)
         if progress.step % self.record_every == 0 or valid or progress.step == self.steps:
             self._record(valid)
 
@@ -277,12 +295,23 @@ class Trainer:
         step = self.progress.step
         return len(self.valid) > 0 and (step % self.settings.evaluate_every == 0 or step == self.steps)
 
+    def _judged(self) -> dict[str, float]:
+        """Evaluates, and keeps the weights where they are the best: those of the average, where there is one."""
+        with self.average.in_place(self._merge) if self.average is not None else nullcontext():
+            valid = self._evaluate()
+            self._judge(valid)
+            return valid
+
+    def _merge(self) -> None:
+        if self.low_rank is not None:
+            self.low_rank.merge()
+
     def _evaluate(self) -> dict[str, float]:
         measures = evaluate(self.model, self.lesson, self.valid, self.precision, self._interrupt)
         return self.world.shared(lambda: measures)
 
     def _interrupt(self) -> None:
-        if self.world.any(self._stop.requested is not None):
+        if self.world.any(self.stop.requested is not None):
             raise _Interrupted
 
     def _judge(self, measures: dict[str, float]) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 
+from blockgraph.builder.chosen import covers
 from blockgraph.training.errors import TrainError
+from blockgraph.training.muon import BatchedMuon
 from blockgraph.training.parameters import Trained
 from blockgraph.training.settings import Optimizer
+
+Rates: TypeAlias = Mapping[str, float]  # learning rates of weights by name
 
 FUSED = ("cpu", "cuda", "mps", "xpu")  # 3 to 4 times the speed of torch's loop on a CPU
 
 
 class Optimizers:
-    """One or two of torch's optimizers. A group's `base_lr` times the schedule's factor is its learning rate."""
+    """One or two of torch's optimizers. A group's `base_lr` times the schedule's factor is its learning rate; `lr` is
+    that of the weights that no glob of `lrs` names."""
 
     def __init__(self, weights: Sequence[Trained], settings: Optimizer) -> None:
         self.weights = list(weights)
@@ -24,6 +29,7 @@ class Optimizers:
         self._owners = list({id(weight.part.parameter): weight.part.parameter for weight in weights}.values())
         self.leaves = [weight.leaf for weight in weights]
         self.all = _make(self.weights, settings)
+        self.lr = self._lr = settings.lr
         for group in self._groups():
             group["base_lr"] = group["lr"]
 
@@ -31,13 +37,9 @@ class Optimizers:
         return [group for optimizer in self.all for group in optimizer.param_groups]
 
     def set_factor(self, factor: float) -> None:
+        self.lr = self._lr * factor
         for group in self._groups():
             group["lr"] = group["base_lr"] * factor
-
-    @property
-    def lr(self) -> float:
-        """The learning rate of the first group, the one that a spec's `lr` names."""
-        return float(self.all[0].param_groups[0]["lr"])
 
     def take_gradients(self) -> None:
         for weight in self._sliced:
@@ -75,29 +77,51 @@ class Optimizers:
 
 
 def _make(weights: list[Trained], settings: Optimizer) -> list[torch.optim.Optimizer]:
+    rates = _rates(weights, settings.lrs)
     if settings.type != "muon":
-        return [_elementwise(weights, settings)]
+        return [_elementwise(weights, settings, rates)]
     hidden = [weight for weight in weights if weight.role == "matrix" and weight.leaf.dim() == 2]
     others = [weight for weight in weights if weight not in hidden]
-    made: list[torch.optim.Optimizer] = [_muon(hidden, settings)] if hidden else []
+    made: list[torch.optim.Optimizer] = [_muon(hidden, settings, rates)] if hidden else []
     if others:
-        made.append(_elementwise(others, settings.others or Optimizer()))
+        made.append(_elementwise(others, settings.others or Optimizer(), rates))
     return made
 
 
-def _muon(weights: list[Trained], settings: Optimizer) -> torch.optim.Optimizer:
-    """Jordan et al. 2024, as torch has it: Newton-Schulz steps orthogonalise each hidden matrix's momentum."""
-    leaves = [weight.leaf for weight in weights]
-    return torch.optim.Muon(leaves, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+def _muon(weights: list[Trained], settings: Optimizer, rates: Rates) -> torch.optim.Optimizer:
+    """Newton-Schulz steps orthogonalise each hidden matrix's momentum."""
+    groups = _with_rates(weights, settings, rates)
+    return BatchedMuon(groups, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
-def _elementwise(weights: list[Trained], settings: Optimizer) -> torch.optim.Optimizer:
-    groups = decay_groups(weights, settings.weight_decay)
+def _elementwise(weights: list[Trained], settings: Optimizer, rates: Rates) -> torch.optim.Optimizer:
+    groups = _with_rates(weights, settings, rates)
     if settings.type == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+    if settings.type == "adafactor":
+        return torch.optim.Adafactor(groups, lr=settings.lr)
     kind = torch.optim.Adam if settings.type == "adam" else torch.optim.AdamW
     fused = all(weight.leaf.device.type in FUSED and weight.leaf.is_floating_point() for weight in weights)
     return kind(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=fused)
+
+
+def _rates(weights: list[Trained], lrs: Mapping[str, float]) -> Rates:
+    """The learning rates that globs give to weights, by name; of two that fit, the later one counts."""
+    for pattern in lrs:
+        if not any(covers(pattern, weight.name) for weight in weights):
+            raise TrainError(
+                f"train: optimizer: lrs: {pattern} matches no module that is trained; `blockgraph build` lists them"
+            )
+    return {w.name: lr for w in weights for pattern, lr in lrs.items() if covers(pattern, w.name)}
+
+
+def _with_rates(weights: list[Trained], settings: Optimizer, rates: Rates) -> list[dict[str, Any]]:
+    """The groups of `decay_groups`, apart for each learning rate; the spec's `lr` comes first."""
+    found = []
+    for lr in dict.fromkeys([settings.lr, *rates.values()]):
+        here = [weight for weight in weights if rates.get(weight.name, settings.lr) == lr]
+        found += [{**group, "lr": lr} for group in decay_groups(here, settings.weight_decay)]
+    return found
 
 
 def decay_groups(weights: Sequence[Trained], weight_decay: float) -> list[dict[str, Any]]:

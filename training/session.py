@@ -18,8 +18,10 @@ from blockgraph.data.specials import NAMES, specials_of
 from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
 from blockgraph.running.generate import longest
+from blockgraph.running.low_rank import DOWN
 from blockgraph.running.manifests import step_folders
-from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
+from blockgraph.running.tokenizers import Tokenizer
+from blockgraph.running.weights import load_weights
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
 from blockgraph.tasks.lesson import Lesson
 from blockgraph.tasks.plan import lesson_for
@@ -31,7 +33,7 @@ from blockgraph.training.plots import draw_run
 from blockgraph.training.progress import Reporter
 from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder, without_parallel
 from blockgraph.training.settings import Settings
-from blockgraph.training.start import load_start, start_folder, start_tokenizer
+from blockgraph.training.start import Started, load_start, start_folder, start_tokenizer
 from blockgraph.training.world import World
 
 if TYPE_CHECKING:
@@ -75,6 +77,10 @@ class Session:
         loaded = checkpoints.latest() if resume else None
         self._share_steps(loaded)
         trainer = self._trainer(lesson, start, checkpoints)
+        with trainer.stop:  # from here on an interrupt saves: before it is said that the run goes on
+            return self._run(trainer, resume, loaded)
+
+    def _run(self, trainer: Trainer, resume: bool, loaded: Loaded | None) -> Outcome:
         if resume:
             self._restore(trainer, loaded)
         if self.world.first:
@@ -198,7 +204,7 @@ class Session:
             return None
         section, beside = self._section.tokenizer, start_tokenizer(start)
         if beside is not None and section.type != "file":
-            tokenizer = read_tokenizer(beside)
+            tokenizer = beside
             check_fits(tokenizer, vocabulary)
         else:
             wanted = Wanted(vocabulary, lesson.reserves, lesson.fixed)
@@ -220,11 +226,29 @@ class Session:
         lesson.check(train)
         model = build(self.spec, device=self.device, seed=settings.seed)
         self._check_model(model, lesson)
-        if start is not None:
-            for note in load_start(model, start):
-                self.reporter.message(note)
+        started = load_start(model, start) if start is not None else Started([], [])
+        if settings.lora is not None:
+            self._keep_start(checkpoints, model)
         identity, more = self._identity(), (self._plot, self.world)
-        return Trainer(model, lesson, train, valid, settings, checkpoints, run.metrics, self.reporter, identity, *more)
+        made = Trainer(model, lesson, train, valid, settings, checkpoints, run.metrics, self.reporter, identity, *more)
+        self._tell_start(started, made)
+        return made
+
+    def _keep_start(self, checkpoints: Checkpoints, model: nn.Module) -> None:
+        """What low-rank updates are added to: kept before the first step, read again on resuming."""
+        if step_folders(checkpoints.folder):
+            load_weights(model, checkpoints.start(), checkpoints.folder)
+        else:
+            checkpoints.save_start(model)
+
+    def _tell_start(self, started: Started, trainer: Trainer) -> None:
+        trained = {weight.name.removesuffix(DOWN) for weight in trainer.optimizers.weights}
+        for note in started.notes:
+            self.reporter.message(note)
+        if still := [name for name in started.fresh if name not in trained]:
+            self.reporter.message(f"careful: drawn afresh and not trained: {', '.join(still)} (see train_only)")
+        if trainer.low_rank is not None:
+            self.reporter.message(trainer.low_rank.said(trainer.model))
 
     def _check_model(self, model: nn.Module, lesson: Lesson) -> None:
         limit, length = longest(model), self.settings.batch.length

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from blockgraph.tasks.lesson import LOSS
 from blockgraph.training.errors import TrainError
-from blockgraph.training.schedules import Kind, Schedule, warmup_steps
+from blockgraph.training.schedules import Kind, Schedule, steps_of
 
 LOWER_IS_BETTER = {LOSS, "perplexity", "absolute_error"}
 
-OptimizerKind = Literal["adamw", "adam", "sgd", "muon"]
+OptimizerKind = Literal["adamw", "adam", "sgd", "adafactor", "muon"]
 
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """`others` is the AdamW beside Muon, for embeddings, head and what is no matrix."""
+    """`others` is the AdamW beside Muon, for embeddings, head and what is no matrix. `lrs` gives weights that globs
+    name a learning rate of their own."""
 
     type: OptimizerKind = "adamw"
     lr: float = 3e-4
@@ -24,6 +26,7 @@ class Optimizer:
     eps: float = 1e-8
     weight_decay: float = 0.01
     momentum: float = 0.0
+    lrs: Mapping[str, float] = field(default_factory=dict)
     others: Optimizer | None = None
 
 
@@ -44,6 +47,15 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank updates of the weights that the globs `on` name; their scale is alpha / rank."""
+
+    rank: int
+    alpha: float
+    on: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One of `steps` and `epochs` is set. `every` counts steps; `patience` counts evaluations without improvement."""
 
@@ -54,6 +66,8 @@ class Settings:
     schedule: Kind = "cosine"
     warmup: float = 0.02
     floor: float = 0.0
+    decay: float = 0.2
+    ema: float | None = None
     output: str | None = None
     clip: float | None = 1.0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -68,6 +82,7 @@ class Settings:
     train_only: tuple[str, ...] = ()
     tensorboard: bool = False
     parallel: Literal["ddp", "fsdp"] | None = None
+    lora: Lora | None = None
 
     def score(self, measures: dict[str, float]) -> float:
         """The measure that decides which weights are the best, turned so that lower is better. Raises `TrainError`."""
@@ -83,7 +98,9 @@ class Settings:
     def schedule_over(self, steps: int, width: int | None) -> Schedule:
         if self.schedule == "noam" and width is None:
             raise TrainError("schedule noam needs the model's width, and this model has no embedding that tells it")
-        return Schedule(self.schedule, steps, warmup_steps(self.warmup, steps), self.floor, width)
+        return Schedule(
+            self.schedule, steps, steps_of(self.warmup, steps), self.floor, width, steps_of(self.decay, steps)
+        )
 
 
 def from_spec(train: Any) -> Settings:
@@ -96,6 +113,8 @@ def from_spec(train: Any) -> Settings:
         schedule=train.schedule.type,
         warmup=train.schedule.warmup,
         floor=getattr(train.schedule, "floor", 0.0),
+        decay=getattr(train.schedule, "decay", 0.0),
+        ema=train.ema,
         output=train.task[0].output,
         clip=train.clip,
         precision=train.precision,
@@ -110,6 +129,7 @@ def from_spec(train: Any) -> Settings:
         train_only=tuple(train.train_only or ()),
         tensorboard=train.tensorboard,
         parallel=train.parallel,
+        lora=Lora(train.lora.rank, train.lora.alpha, tuple(train.lora.on)) if train.lora is not None else None,
     )
 
 

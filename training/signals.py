@@ -9,19 +9,25 @@ from typing import Any, Self
 
 
 class StopRequests:
-    """While entered, `requested` names the first signal that came. Outside the main thread nothing is caught."""
+    """While entered, `requested` names the first signal that came. Outside the main thread nothing is caught. To enter
+    again what is entered changes nothing."""
 
     def __init__(self) -> None:
         self.requested: str | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._depth = 0
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
+        self._depth += 1
+        if self._depth == 1 and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         self._before.clear()

@@ -7,6 +7,7 @@ from torch import nn
 from blockgraph.blocks.attention import Attention
 from blockgraph.blocks.embedding import Embedding
 from blockgraph.training.errors import TrainError
+from blockgraph.training.muon import BatchedMuon
 from blockgraph.training.optimizers import Optimizers
 from blockgraph.training.parameters import head_of, trained_weights, width_of
 from blockgraph.training.settings import Optimizer
@@ -89,7 +90,7 @@ def test_muon_takes_hidden_matrices_each_on_its_own() -> None:
     weights = trained_weights(model)
     optimizers = Optimizers(weights, Optimizer("muon", lr=0.02, momentum=0.95, others=Optimizer("adamw", lr=0.003)))
     muon, adamw = optimizers.all
-    assert isinstance(muon, torch.optim.Muon) and isinstance(adamw, torch.optim.AdamW)
+    assert isinstance(muon, BatchedMuon) and isinstance(adamw, torch.optim.AdamW)
     model(torch.arange(5)[None]).square().mean().backward()
     before = {weight.name: weight.leaf.detach().clone() for weight in weights}
     optimizers.take_gradients()

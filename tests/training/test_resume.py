@@ -20,7 +20,7 @@ from blockgraph.training.progress import Silent
 from tests.training.tiny import SETTINGS, VOCABULARY, same_weights, trainer, weights
 
 ROOT = Path(__file__).parents[2]
-FIRM = dataclasses.replace(SETTINGS, patience=3)
+FIRM = dataclasses.replace(SETTINGS, patience=3, ema=0.8)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -129,6 +129,7 @@ FORGETTING: dict[str, Any] = {
     "weights": lambda trainer, loaded: loaded.weights.update(weights(trainer.model)),
     "optimizer": lambda trainer, loaded: loaded.state.update(optimizer={}),
     "random states": lambda trainer, loaded: loaded.state.update(random=random_state.capture()),
+    "average of the weights": lambda trainer, loaded: loaded.state.update(average=trainer.average.state()),
     "step": lambda trainer, loaded: loaded.state["progress"].update(step=loaded.step - 1),
     "best loss": lambda trainer, loaded: loaded.state["progress"].update(best_score=Progress().best_score),
     "patience": lambda trainer, loaded: loaded.state["progress"].update(worse=0),

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from blockgraph.training.errors import TrainError
-from blockgraph.training.schedules import Schedule, warmup_steps
+from blockgraph.training.schedules import Schedule, steps_of
 from blockgraph.training.settings import Batch, Settings
 
 
@@ -27,6 +27,12 @@ def test_constant_stays_after_the_warmup() -> None:
     assert [schedule.factor(n) for n in (0, 1, 99)] == [0.5, 1.0, 1.0]
 
 
+def test_wsd_stays_and_then_falls_in_a_line() -> None:
+    schedule = Schedule("wsd", steps=100, warmup=3, floor=0.2, decay=20)
+    assert [schedule.factor(n) for n in (0, 3, 50, 80, 90, 100)] == pytest.approx([0.25, 1, 1, 1, 0.6, 0.2])
+    assert [Schedule("wsd", steps=9, warmup=0, decay=0).factor(n) for n in (0, 8)] == [1, 1]
+
+
 def test_noam_is_equation_3() -> None:
     schedule = Schedule("noam", steps=100_000, warmup=4000, width=512)
     for step in (1, 100, 4000, 50_000):
@@ -44,4 +50,4 @@ def test_noam_needs_a_width() -> None:
     ("warmup", "steps", "expected"), [(0.02, 1000, 20), (0, 10, 0), (100, 2000, 100), (500, 100, 100), (1, 9, 1)]
 )
 def test_warmup_is_steps_or_a_share(warmup: float, steps: int, expected: int) -> None:
-    assert warmup_steps(warmup, steps) == expected
+    assert steps_of(warmup, steps) == expected

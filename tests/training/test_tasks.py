@@ -122,7 +122,7 @@ def test_a_task_is_learned_and_resumed_exactly(name: str, folder: Path, monkeypa
     def stopping(self: loop.Trainer) -> None:
         plain(self)
         if self.progress.step == 33:
-            self._stop.requested = "SIGINT"
+            self.stop.requested = "SIGINT"
 
     with monkeypatch.context() as patched:
         patched.setattr(loop.Trainer, "_step", stopping)
