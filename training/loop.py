@@ -50,6 +50,7 @@ class Progress:
     loss_sum: float = 0.0  # of the steps since the last record, as is what follows
     norm_sum: float = 0.0
     loss_count: int = 0
+    tokens: int = 0  # of all steps
 
 
 @dataclass(slots=True)
@@ -60,6 +61,7 @@ class Clock:
     tokens: int = 0
 
     def rate(self) -> float | None:
+        """Begins anew."""
         rate = round(self.tokens / self.seconds, 1) if self.seconds > 0 else None
         self.seconds, self.tokens = 0.0, 0
         return rate
@@ -181,6 +183,7 @@ class Trainer:
         self.progress.step, self.progress.closed = n + 1, False
         self._clock.seconds += time.perf_counter() - began
         self._clock.tokens += tokens
+        self.progress.tokens += tokens
 
     def _gradients(self, batches: list[Batch]) -> torch.Tensor:
         """Adds up the gradients of the step's parts, and returns the step's mean loss (on the device): every target of
@@ -250,12 +253,14 @@ class Trainer:
             self._record(valid)
 
     def _record(self, valid: dict[str, float]) -> None:
-        progress, rate = self.progress, self._clock.rate()
+        progress, seconds = self.progress, self._metrics.seconds + self._clock.seconds
+        rate = self._clock.rate()
         count = progress.loss_count
         mean, norm = (total / count if count else None for total in (progress.loss_sum, progress.norm_sum))
         progress.loss_sum, progress.norm_sum, progress.loss_count = 0.0, 0.0, 0
         more = {name: value for name, value in valid.items() if name != LOSS}
-        self._metrics.add(Record(progress.step, mean, valid.get(LOSS), self.optimizers.lr, rate, norm, more))
+        spent = {"tokens": progress.tokens, "seconds": round(seconds, 3)}
+        self._metrics.add(Record(progress.step, mean, valid.get(LOSS), self.optimizers.lr, rate, norm, more, **spent))
 
     @property
     def _evaluation_is_due(self) -> bool:
