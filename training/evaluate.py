@@ -87,7 +87,7 @@ def evaluate(
     `alternatives` is what stands between several right texts of a row. Raises `BlockgraphError`.
     """
     lesson = trained.lesson
-    with _chosen(trained, split, data) as chosen:
+    with _chosen(trained, split, data, alternatives) as chosen:
         total = math.ceil(len(chosen.split) / (trained.settings.batch.length if lesson.stream else 1))
         watched = _Watched(chosen.split, progress, total)
         found = judged(trained.run.model, lesson, watched, trained.precision)
@@ -137,12 +137,12 @@ def _readable(trained: Trained, rows: list[Record]) -> Iterator[Record]:
 
 
 @contextmanager
-def _chosen(trained: Trained, split: str | None, data: Path | None) -> Iterator[_Chosen]:
+def _chosen(trained: Trained, split: str | None, data: Path | None, alternatives: str | None) -> Iterator[_Chosen]:
     if data is None:
         yield _own(trained, split)
         return
     with tempfile.TemporaryDirectory(prefix="blockgraph-") as folder:
-        yield _new(trained, split, data, Path(folder))
+        yield _new(trained, split, data, Path(folder), alternatives)
 
 
 def _own(trained: Trained, split: str | None) -> _Chosen:
@@ -173,13 +173,18 @@ def _split_name(split: str | None, counts: dict[str, int], where: Path) -> str:
     return name
 
 
-def _new(trained: Trained, split: str | None, data: Path, folder: Path) -> _Chosen:
-    """New data, encoded into `folder`. A single file is a split of its own."""
+def _new(trained: Trained, split: str | None, data: Path, folder: Path, alternatives: str | None) -> _Chosen:
+    """New data, encoded into `folder`. A single file is a split of its own. The loss is that of first alternatives."""
     lesson, encoded = trained.lesson, RunData(folder)
     if not data.exists():
         raise TrainError(f"--data: {data} does not exist")
     source = _source(trained, data)
-    bad = encoded.write(source, lesson, lesson.tools.tokenizer, folder=data.parent, given=data)
+    learned = source
+    if alternatives and isinstance(source, Records):
+        learned = _Firsts(
+            source, alternatives, [name for task in lesson.tasks if task.writes for name in task.text_fields]
+        )
+    bad = encoded.write(learned, lesson, lesson.tools.tokenizer, folder=data.parent, given=data)
     if data.is_file():
         if split is not None:
             raise TrainError(f"--split {split}: {data} is one file, all of which is judged: leave --split out")
@@ -189,6 +194,28 @@ def _new(trained: Trained, split: str | None, data: Path, folder: Path) -> _Chos
     records = _rows_of(source, name)
     title = data.name if data.is_file() else name
     return _Chosen(encoded.split(name, lesson, trained.settings), title, records, tuple(bad))
+
+
+class _Firsts(Records):
+    """Rows with the first of the texts that stand in `fields`."""
+
+    def __init__(self, rows: Records, sign: str, fields: list[str]) -> None:
+        self.whole, self.sign, self.fields, self.origin = rows, sign, fields, rows.origin
+
+    def has(self, split: str) -> bool:
+        return self.whole.has(split)
+
+    def rows(self, split: str) -> Iterator[Record | BadRow]:
+        for row in self.whole.rows(split):
+            if isinstance(row, Record):
+                firsts = {name: str(row.values[name]).split(self.sign)[0] for name in self.fields}
+                yield Record(row.place, {**row.values, **firsts})
+            else:
+                yield row
+
+    @property
+    def sha256(self) -> str:
+        return self.whole.sha256
 
 
 def _source(trained: Trained, data: Path) -> Texts | Records:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -259,8 +259,8 @@ class Trainer:
         mean, norm = (total / count if count else None for total in (progress.loss_sum, progress.norm_sum))
         progress.loss_sum, progress.norm_sum, progress.loss_count = 0.0, 0.0, 0
         more = {name: value for name, value in valid.items() if name != LOSS}
-        spent = {"tokens": progress.tokens, "seconds": round(seconds, 3)}
-        self._metrics.add(Record(progress.step, mean, valid.get(LOSS), self.optimizers.lr, rate, norm, more, **spent))
+        record = Record(progress.step, mean, valid.get(LOSS), self.optimizers.lr, rate, norm, more)
+        self._metrics.add(replace(record, tokens=progress.tokens, seconds=round(seconds, 3)))
 
     @property
     def _evaluation_is_due(self) -> bool:
