@@ -81,7 +81,8 @@ class Outcome:
 class Trainer:
     """Trains `model` (on its device already) on `train`, judged by `valid` (empty: never), as `lesson` says.
 
-    `identity` tells which spec and data this is; it is kept in the checkpoints. `plot` draws what `metrics` hold.
+    `identity` tells which spec and data this is; it is kept in the checkpoints. `plot` draws what `metrics` hold;
+    `sample` shows what the model writes at a step, and leaves the random states alone.
     """
 
     model: nn.Module
@@ -94,6 +95,7 @@ class Trainer:
     reporter: Reporter = field(default_factory=Silent)
     identity: dict[str, str] = field(default_factory=dict)
     plot: Callable[[], None] = lambda: None
+    sample: Callable[[int], None] = lambda step: None
 
     def __post_init__(self) -> None:
         settings, model = self.settings, self.model
@@ -283,6 +285,7 @@ class Trainer:
         else:
             progress.worse += 1
         self.reporter.evaluation(progress.step, measures, better)
+        self.sample(progress.step)
 
     def _checkpoint_if_due(self) -> None:
         step, ends = self.progress.step, self.progress.step == self.steps or self._patience_is_over

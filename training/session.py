@@ -29,6 +29,7 @@ from blockgraph.training.loop import Outcome, Trainer
 from blockgraph.training.metrics import draw_losses, read_metrics
 from blockgraph.training.progress import Reporter
 from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder
+from blockgraph.training.samples import SAMPLES, Samples
 from blockgraph.training.settings import Settings
 from blockgraph.training.start import load_start, start_folder, start_tokenizer
 
@@ -72,6 +73,8 @@ class Session:
         trainer = self._trainer(lesson, start)
         if resume:
             self._restore(trainer)
+        if self.settings.samples:
+            trainer.sample = Samples.of(trainer, sources.data, self.run.path / SAMPLES).show
         self.run.note_session(
             {"device": str(self.device), "precision": trainer.precision.name, "from_step": trainer.progress.step}
         )

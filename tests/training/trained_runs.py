@@ -9,21 +9,9 @@ from pathlib import Path
 from blockgraph.specs.diagnostics import Diagnostics
 from blockgraph.specs.load import load_spec
 from blockgraph.training.train import train
-from tests.training.test_tasks import LAYERS, TASKS
+from tests.training.test_tasks import LANGUAGE, LAYERS, TASKS
 
 SIZES = {"pairs": 60, "classes": 60, "numbers": 300}
-LM = """\
-inputs: {tokens: {tokens: =vocab, axis: T}}
-nodes:
-  embed: {type: embedding, width: =width}
-  attn: {type: attention, heads: 2, causal: true}
-  add: {type: add, in: [embed, attn]}
-  logits: {type: linear, width: =vocab}
-train:
-  data: {type: text, train: a.txt, valid: 0.2, test: 0.1}
-  tokenizer: characters
-  batch: {size: 8, length: 16}
-"""
 VECTORS = """\
 inputs: {x: {shape: [2]}}
 nodes:
@@ -58,7 +46,7 @@ class Runs:
         (self.folder / "v.csv").write_text("\n".join(vectors), "utf-8")
 
     def _trained(self, name: str) -> Path:
-        text = LAYERS + {**TASKS, "language": LM, "vectors": VECTORS}[name] + STEPS
+        text = LAYERS + {**TASKS, "language": LANGUAGE, "vectors": VECTORS}[name] + STEPS
         path = self.folder / f"{name.replace(' ', '-')}.yaml"
         path.write_text(text, "utf-8")
         diagnostics = Diagnostics()
