@@ -23,6 +23,7 @@ from blockgraph.training.files import write_whole
 from blockgraph.training.loop import Trainer, forward_of
 
 SAMPLES = "samples.txt"
+READ = 1 << 16  # characters in which prompts are looked for
 PROMPT = 24  # characters of a line that the model goes on from
 LONGEST = 64  # new ids
 WRITING = ("causal_lm", "seq2seq")
@@ -96,8 +97,8 @@ def _step_of(line: str) -> int:
 
 def _rows(data: Texts | Records, count: int) -> list[Mapping[str, Any]]:
     if isinstance(data, Texts):
-        lines = [line.strip() for line in (data.valid or data.train)[: 1 << 16].splitlines()]
-        return [{TEXT: line[:PROMPT]} for line in lines if line][:count]
+        lines = (line.strip()[:PROMPT] for line in (data.valid or data.train)[:READ].splitlines())
+        return list(islice(({TEXT: line} for line in lines if line), count))
     rows = data.rows("valid" if data.has("valid") else "train")
     return [row.values for row in islice((row for row in rows if isinstance(row, Record)), count)]
 
