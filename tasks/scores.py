@@ -28,11 +28,11 @@ class ClassScore:
     def add(self, output: torch.Tensor, targets: torch.Tensor) -> None:
         """Logits [..., C] and targets int64 [...]; those that are `IGNORED` count nothing."""
         counted, classes = targets != IGNORED, output.shape[-1]
-        told, there = output.argmax(-1)[counted], targets[counted]
+        told, there = output.argmax(-1)[counted].cpu(), targets[counted].cpu()
         found = [torch.bincount(part, minlength=classes) for part in (there[told == there], told, there)]
         if not self._counts.shape[1]:
             self._counts = torch.zeros(3, classes, dtype=torch.int64)
-        self._counts += torch.stack(found).cpu()
+        self._counts += torch.stack(found)
 
     def result(self) -> dict[str, float]:
         hits, told, there = self._counts.double()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from blockgraph.data.batch import Batch, Split
 from blockgraph.data.records import SPLITS, BadRow, Record, Records, RowError
@@ -84,10 +85,13 @@ def evaluate(
     """Everything that the run's tasks measure over `split` (None: test, where the data has one, else valid).
 
     `data`: a file, all of which is judged, or a folder as training's `--data`. Tasks that write do it with `choices`;
-    `alternatives` is what stands between several right texts of a row. Raises `BlockgraphError`.
+    `alternatives` is what stands between several right texts of a row, the first of which the loss is about. Raises
+    `BlockgraphError`.
     """
     lesson = trained.lesson
     with _chosen(trained, split, data, alternatives) as chosen:
+        if not len(chosen.split):
+            raise TrainError(f"{chosen.name}: there is nothing to judge: a text needs two tokens at least")
         total = math.ceil(len(chosen.split) / (trained.settings.batch.length if lesson.stream else 1))
         watched = _Watched(chosen.split, progress, total)
         found = judged(trained.run.model, lesson, watched, trained.precision)
@@ -138,31 +142,44 @@ def _readable(trained: Trained, rows: list[Record]) -> Iterator[Record]:
 
 @contextmanager
 def _chosen(trained: Trained, split: str | None, data: Path | None, alternatives: str | None) -> Iterator[_Chosen]:
-    if data is None:
-        yield _own(trained, split)
+    if data is None and alternatives is None:
+        yield _encoded(trained, split)
         return
+    source, name = _new(trained, split, data) if data is not None else _own(trained, split)
     with tempfile.TemporaryDirectory(prefix="blockgraph-") as folder:
-        yield _new(trained, split, data, Path(folder), alternatives)
+        yield _anew(trained, source, name, Path(folder), alternatives)
 
 
-def _own(trained: Trained, split: str | None) -> _Chosen:
-    """A split of the data that lies in the run's folder."""
-    run, lesson = RunData(trained.run.folder), trained.lesson
+def _encoded(trained: Trained, split: str | None) -> _Chosen:
+    """A split as it lies in the run's folder; its texts are read where they were then."""
+    run, note, records = RunData(trained.run.folder), "", None
+    name = _split_name(split, _facts(trained)["counts"], trained.run.folder)
+    if any(task.writes for task in trained.lesson.tasks):
+        try:
+            records = _rows_of(_own(trained, name)[0], name)
+        except (TrainError, OSError) as error:
+            note = f"no text was written: {error}"
+    return _Chosen(run.split(name, trained.lesson, trained.settings), name, records, note=note)
+
+
+def _facts(trained: Trained) -> dict[str, Any]:
+    run = RunData(trained.run.folder)
     if not run.written:
         raise TrainError(f"{trained.run.folder} holds no data: give --data")
-    facts = run.facts()
-    name = _split_name(split, facts["counts"], trained.run.folder)
-    records, note = None, ""
-    if any(task.writes for task in lesson.tasks):
-        try:
-            given = Path(facts["given"]) if facts["given"] else None
-            source = source_of(trained.section.data, Path(facts["folder"]), given, lesson.fields)
-            if source.sha256 != facts["sha256"]:
-                raise TrainError("it has changed since then")
-            records = _rows_of(source, name)
-        except (TrainError, OSError) as error:
-            note = f"no text was written: what the run learned from is needed ({error}); or give --data"
-    return _Chosen(run.split(name, lesson, trained.settings), name, records, note=note)
+    return run.facts()
+
+
+def _own(trained: Trained, split: str | None) -> tuple[Texts | Records, str]:
+    """What the run learned from, and which split of it. Raises `TrainError` where it is gone or not the same."""
+    facts = _facts(trained)
+    given = Path(facts["given"]) if facts["given"] else None
+    try:
+        source = source_of(trained.section.data, Path(facts["folder"]), given, trained.lesson.fields)
+    except TrainError as error:
+        raise TrainError(f"what the run learned from is not found: {error}; or give its files by --data") from None
+    if source.sha256 != facts["sha256"]:
+        raise TrainError(f"what the run learned from has changed since then ({facts['origin']}); give --data")
+    return source, _split_name(split, facts["counts"], trained.run.folder)
 
 
 def _split_name(split: str | None, counts: dict[str, int], where: Path) -> str:
@@ -173,41 +190,49 @@ def _split_name(split: str | None, counts: dict[str, int], where: Path) -> str:
     return name
 
 
-def _new(trained: Trained, split: str | None, data: Path, folder: Path, alternatives: str | None) -> _Chosen:
-    """New data, encoded into `folder`. A single file is a split of its own. The loss is that of first alternatives."""
-    lesson, encoded = trained.lesson, RunData(folder)
+def _new(trained: Trained, split: str | None, data: Path) -> tuple[Texts | Records, str]:
+    """New data and which split of it: a single file is one by itself."""
     if not data.exists():
         raise TrainError(f"--data: {data} does not exist")
-    source = _source(trained, data)
-    learned = source
-    if alternatives and isinstance(source, Records):
-        learned = _Firsts(
-            source, alternatives, [name for task in lesson.tasks if task.writes for name in task.text_fields]
-        )
-    bad = encoded.write(learned, lesson, lesson.tools.tokenizer, folder=data.parent, given=data)
-    if data.is_file():
-        if split is not None:
-            raise TrainError(f"--split {split}: {data} is one file, all of which is judged: leave --split out")
-        name = "train"
+    if data.is_dir():
+        source = source_of(trained.section.data, None, data, trained.lesson.fields)
+        there = dict(source.splits()) if isinstance(source, Texts) else {name: source.has(name) for name in SPLITS}
+        return source, _split_name(split, {name: bool(rows) for name, rows in there.items()}, data)
+    if split is not None:
+        raise TrainError(f"--split {split}: {data} is one file, all of which is judged: leave --split out")
+    if trained.lesson.stream:
+        return Texts(read_text(data), "", data.name), "train"
+    if not is_table(data):
+        raise TrainError(f"--data: {data} is no table: give a csv, tsv or jsonl file with the columns that are read")
+    return Table([data], trained.lesson.fields), "train"
+
+
+def _anew(trained: Trained, source: Texts | Records, name: str, folder: Path, alternatives: str | None) -> _Chosen:
+    """The split `name` of a source, encoded into `folder` as if it were all there is."""
+    lesson, encoded = trained.lesson, RunData(folder)
+    fields = [field for task in lesson.tasks if task.writes for field in task.text_fields]
+    if isinstance(source, Texts):
+        alone: Texts | Records = Texts(dict(source.splits())[name], "", source.origin)
     else:
-        name = _split_name(split, encoded.facts()["counts"], data)
-    records = _rows_of(source, name)
-    title = data.name if data.is_file() else name
-    return _Chosen(encoded.split(name, lesson, trained.settings), title, records, tuple(bad))
+        alone = _Part(source, name, alternatives, fields)
+    bad = encoded.write(alone, lesson, lesson.tools.tokenizer, folder=folder, given=None)
+    title = source.origin if name == "train" else name
+    return _Chosen(encoded.split("train", lesson, trained.settings), title, _rows_of(source, name), tuple(bad))
 
 
-class _Firsts(Records):
-    """Rows with the first of the texts that stand in `fields`."""
+class _Part(Records):
+    """One split of other rows, under the name of the training's. Of the texts in `fields` the first of several that
+    `sign` stands between (None: they are one)."""
 
-    def __init__(self, rows: Records, sign: str, fields: list[str]) -> None:
-        self.whole, self.sign, self.fields, self.origin = rows, sign, fields, rows.origin
+    def __init__(self, whole: Records, split: str, sign: str | None, fields: list[str]) -> None:
+        self.whole, self.split, self.sign, self.fields, self.origin = whole, split, sign, fields, whole.origin
 
     def has(self, split: str) -> bool:
-        return self.whole.has(split)
+        return split == "train"
 
     def rows(self, split: str) -> Iterator[Record | BadRow]:
-        for row in self.whole.rows(split):
-            if isinstance(row, Record):
+        for row in self.whole.rows(self.split):
+            if isinstance(row, Record) and self.sign:
                 firsts = {name: str(row.values[name]).split(self.sign)[0] for name in self.fields}
                 yield Record(row.place, {**row.values, **firsts})
             else:
@@ -216,16 +241,6 @@ class _Firsts(Records):
     @property
     def sha256(self) -> str:
         return self.whole.sha256
-
-
-def _source(trained: Trained, data: Path) -> Texts | Records:
-    if data.is_dir():
-        return source_of(trained.section.data, None, data, trained.lesson.fields)
-    if trained.lesson.stream:
-        return Texts(read_text(data), "", str(data))
-    if not is_table(data):
-        raise TrainError(f"--data: {data} is no table: give a csv, tsv or jsonl file with the columns that are read")
-    return Table([data], trained.lesson.fields)
 
 
 def is_table(path: Path) -> bool:

@@ -43,6 +43,7 @@ README = """\
 | `environment.json` | which versions and machine trained it, one entry per session |
 
     blockgraph generate {folder} --prompt "Once"
+    blockgraph evaluate {folder}
     blockgraph train {folder}/spec.yaml --out {folder} --resume
 """
 

@@ -90,6 +90,11 @@ def test_what_is_written_is_compared_with_the_rows_texts(runs: Runs, tmp_path: P
     assert found.rows == 3 and 0 <= found.measures["bleu"] <= 100 and 0 < found.measures["chrf"] <= 100
     path.write_text(json.dumps({"source": "ab", "target": f"AC|{written[0]}"}), "utf-8")
     assert evaluate(trained, data=path, choices=Choices(max_new=8), alternatives="|").measures["exact_match"] == 1.0
+    whole, first = (
+        evaluate(trained, split="test", choices=Choices(max_new=4), alternatives=sign) for sign in (None, "|")
+    )
+    assert first.measures == whole.measures and first.split == whole.split == "test"
+    assert evaluate(trained, alternatives="A", choices=Choices(max_new=4)).measures["loss"] != whole.measures["loss"]
 
 
 def test_a_run_whose_files_are_gone_measures_what_it_has(runs: Runs, tmp_path: Path) -> None:
@@ -117,6 +122,9 @@ def test_new_text_and_folders(runs: Runs, tmp_path: Path) -> None:
     assert found.rows == 1 and found.targets == {"causal_lm": 9} and found.split == "new.txt"
     with pytest.raises(TrainError, match="is one file, all of which is judged"):
         evaluate(trained, data=tmp_path / "new.txt", split="test")
+    (tmp_path / "short.txt").write_text("a", "utf-8")
+    with pytest.raises(TrainError, match="there is nothing to judge"):
+        evaluate(trained, data=tmp_path / "short.txt")
     with pytest.raises(TrainError, match="does not exist"):
         evaluate(trained, data=tmp_path / "none.txt")
     assert evaluate(opened(runs, "pairs"), data=runs.folder, split="valid", choices=Choices(max_new=4)).split == "valid"
