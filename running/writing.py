@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from blockgraph.blocks.model import Model
-    from blockgraph.data.specials import Specials
+    from blockgraph.running.specials import Specials
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def of_run(run: Run) -> Writer:
 
 def _specials(run: Run) -> Specials:
     """The ids that frame a run's texts: those that its inputs name, else its tokenizer's."""
-    from blockgraph.data.specials import Specials, specials_of
+    from blockgraph.running.specials import Specials, specials_of
 
     found = Specials()
     for item in run.model.definition.root.inputs.values():

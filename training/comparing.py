@@ -74,12 +74,15 @@ def draw_courses(courses: Sequence[Course]) -> bytes:
     """The losses over steps, seconds and tokens, as a PNG: validation where there is one, else training."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(13, 4), dpi=120, layout="constrained")
     for axes, (field, title) in zip(figure.subplots(1, len(AXES), sharey=True), AXES.items(), strict=True):
         for number, course in enumerate(courses):
             _plot(axes, course, field, f"C{number}")
         axes.set_xlabel(title)
+        axes.locator_params(axis="x", nbins=6)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.grid(alpha=0.25)
     figure.axes[0].set_ylabel("loss; thin: training, dots: validation")
     handles, labels = figure.axes[0].get_legend_handles_labels()
