@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from blockgraph.running.runs import open_run
 from blockgraph.running.weights import read_weights
@@ -17,6 +18,7 @@ from blockgraph.specs.load import load_text
 from blockgraph.specs.spec import Spec
 from blockgraph.training import loop
 from blockgraph.training.errors import Stopped, TrainError
+from blockgraph.training.samples import _as_written
 from blockgraph.training.train import train
 
 LAYERS = """\
@@ -195,3 +197,11 @@ def test_samples_change_nothing_of_the_training(name: str, folder: Path, monkeyp
 def test_only_texts_are_samples(folder: Path) -> None:
     with pytest.raises(TrainError, match="classification writes no texts; causal_lm and seq2seq do"):
         train(spec("classes", "vars.vocab=60", "train.evaluate.samples=1"), out="run")
+
+
+def test_texts_are_written_without_compiled_calls() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    call = model[0]._compiled_call_impl = model[0].forward  # as `compile` sets it
+    with _as_written(model):
+        assert model[0]._compiled_call_impl is None
+    assert model[0]._compiled_call_impl is call
