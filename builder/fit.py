@@ -34,7 +34,7 @@ class Plan:
     output: str | None = None
 
     def moments(self, kind: str) -> int:
-        return {"adamw": 2, "adam": 2, "muon": 1, "sgd": int(self.momentum)}[kind]
+        return {"adamw": 2, "adam": 2, "muon": 1, "adafactor": 0, "sgd": int(self.momentum)}[kind]
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,8 @@ def affordable_steps(file: Path, seconds: float) -> int:
         run = train_run(file, Path(folder) / "run", TIMED_STEPS, None, evaluations=1)
         lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
     rates = [record["tokens_per_s"] for record in map(json.loads, lines) if record.get("tokens_per_s")]
-    tokens = from_spec(read_model(str(file), (), ())[0].train).batch.tokens
+    batch = from_spec(read_model(str(file), (), ())[0].train).batch
+    tokens = batch.windows * batch.length * batch.accumulate
     return max(TIMED_STEPS, int(seconds * statistics.median(rates[len(rates) // 2 :]) / tokens))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ class Input(ABC):
 
     name: str
     fields: tuple[str, ...]
+
+    def value_of(self, text: str) -> Any:
+        """A field's value, from a command line."""
+        return text
 
     @abstractmethod
     def columns(self, tools: Tools) -> list[Column]: ...
@@ -80,6 +85,13 @@ class NumbersInput(Input):
     """Numbers of a fixed shape: a list in a jsonl file, one field, or as many fields as there are numbers."""
 
     shape: tuple[int, ...] = ()
+
+    def value_of(self, text: str) -> Any:
+        """A number, or a list of them as in JSON."""
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
 
     def columns(self, tools: Tools) -> list[Column]:
         def encode(values: Mapping[str, Any]) -> Array:

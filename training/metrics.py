@@ -16,7 +16,7 @@ from blockgraph.training.files import write_whole
 class Record:
     """Losses in nats per target. `train_loss` is the mean over the steps since the record before, `val_loss` that of
     the whole validation split where it was computed at this step, with its other `measures`. `grad_norm` is the mean
-    norm of the gradients before clipping."""
+    norm of the gradients before clipping. `tokens` and `seconds` are those of all steps so far, evaluations apart."""
 
     step: int
     train_loss: float | None
@@ -25,6 +25,8 @@ class Record:
     tokens_per_s: float | None
     grad_norm: float | None = None
     measures: dict[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 class Metrics:
@@ -33,17 +35,19 @@ class Metrics:
 
     def __init__(self, path: Path, after: int, tensorboard: Path | None = None) -> None:
         """Lines beyond step `after` (and a line that a kill cut short) are removed first."""
-        self.path = path
+        self.path, self.seconds = path, 0.0
         kept = []
         if path.exists():
             kept = [record for record in read_metrics(path) if record.step <= after]
             write_whole(path, "".join(map(_line, kept)))
+            self.seconds = kept[-1].seconds if kept else 0.0
         self._board = None if tensorboard is None else Board(tensorboard, after)
         for record in kept if self._board is not None and self._board.empty else []:
             self._show(record)
         self._file: TextIO = path.open("a", encoding="utf-8")
 
     def add(self, record: Record) -> None:
+        self.seconds = record.seconds
         self._file.write(_line(record))
         self._file.flush()
         self._show(record)
@@ -81,7 +85,7 @@ class NoMetrics(Metrics):
     """Where another process writes them."""
 
     def __init__(self) -> None:
-        pass
+        self.seconds = 0.0
 
     def add(self, record: Record) -> None: ...
 

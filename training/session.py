@@ -32,6 +32,7 @@ from blockgraph.training.metrics import read_metrics
 from blockgraph.training.plots import draw_run
 from blockgraph.training.progress import Reporter
 from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder, without_parallel
+from blockgraph.training.samples import SAMPLES, Samples
 from blockgraph.training.settings import Settings
 from blockgraph.training.start import Started, load_start, start_folder, start_tokenizer
 from blockgraph.training.world import World
@@ -66,6 +67,7 @@ class Session:
     device: torch.device
     world: World = field(default_factory=World)
     _plotted: float = 0.0
+    _read: Sources | None = None
 
     def train(self, data: str | Path | Texts | None, resume: bool, draw: Draw | None) -> Outcome:
         lesson = self._lesson()
@@ -83,6 +85,8 @@ class Session:
     def _run(self, trainer: Trainer, resume: bool, loaded: Loaded | None) -> Outcome:
         if resume:
             self._restore(trainer, loaded)
+        if self.settings.samples and type(self.world) is World:  # several processes would have to write together
+            trainer.sample = Samples.of(trainer, self._data, self.run.path / SAMPLES).show
         if self.world.first:
             self._note(trainer)
         self._compile(trainer.model)
@@ -93,12 +97,17 @@ class Session:
 
     def _first(self, data: str | Path | Texts | None, lesson: Lesson, resume: bool, draw: Draw | None) -> Path | None:
         """What is written once, by the first process, before the others read it; what the weights start from."""
-        sources = self._sources(data, lesson, resume)
+        sources = self._read = self._sources(data, lesson, resume)
         begun = resume and bool(step_folders(self.run.checkpoints))
         start = None if begun else start_folder(self._section.start, self._folder("train", "start"))
         self._prepare(sources, lesson, start, resume)
         self._draw(draw)
         return start
+
+    @property
+    def _data(self) -> Texts | Records:
+        assert self._read is not None
+        return self._read.data
 
     def _follow(self, lesson: Lesson) -> None:
         """What the other processes need of it."""
