@@ -58,7 +58,7 @@ nodes:
 POOLED = "  pooled: {type: pool, take: mean}\n"
 STEPS = "  steps: 60\n  optimizer: {lr: 2e-2}\n  evaluate: {every: 20}\n  checkpoint: {every: 25}\n"
 TASKS = {
-    "copy": TRANSLATOR + "train:\n  task: {type: seq2seq, label_smoothing: 0.1}\n  data: {type: copy, longest: 4, symbols: abc}\n"
+    "copy": TRANSLATOR + "train:\n  task: {type: seq2seq, label_smoothing: 0.1}\n  data: {type: copy, count: 2000, longest: 4, symbols: abc}\n"
     "  tokenizer: characters\n  batch: {tokens: 160, length: 16, accumulate: 2}\n",
     "pairs": TRANSLATOR + "train:\n  task: seq2seq\n  data: {type: pairs, train: [a.txt, b.txt], valid: 0.2, test: 0.1}\n"
     "  tokenizer: characters\n  batch: {size: 8, length: 16}\n",

@@ -137,7 +137,7 @@ def test_an_interrupt_before_the_first_step_saves(folder: Path, monkeypatch: pyt
     train(spec(), out="runs/a")
     plain = Session._restore
 
-    def interrupted(self: Session, trainer: loop.Trainer) -> None:
+    def interrupted(self: Session, trainer: loop.Trainer, loaded: Any) -> None:
         plain(self, trainer)
         os.kill(os.getpid(), signal.SIGINT)
 
