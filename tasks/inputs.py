@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
@@ -35,6 +34,9 @@ class Input(ABC):
 
     @abstractmethod
     def add(self, rows: Columns, batch: Batch, tools: Tools) -> None: ...
+
+    def vary(self, batch: Batch, random: np.random.Generator) -> None:  # noqa: B027 (most vary nothing)
+        """Changes what was added as it is wanted while learning only; all that is drawn comes from `random`."""
 
 
 @dataclass(frozen=True)
@@ -73,27 +75,6 @@ class TextInput(Input):
         if self.segments is not None:
             batch.inputs[self.segments] = padded(rows[self.segments], 0)[0]
         batch.tokens += sum(len(row) for row in rows[self.name])
-
-
-@dataclass(frozen=True)
-class NumbersInput(Input):
-    """Numbers of a fixed shape: a list in a jsonl file, one field, or as many fields as there are numbers."""
-
-    shape: tuple[int, ...] = ()
-
-    def columns(self, tools: Tools) -> list[Column]:
-        def encode(values: Mapping[str, Any]) -> Array:
-            given = [values.get(field) for field in self.fields]
-            try:
-                return np.asarray(given[0] if len(given) == 1 else given, dtype="<f4").reshape(self.shape)
-            except (TypeError, ValueError):
-                raise RowError(f"{', '.join(self.fields)} is no array of numbers {list(self.shape)}") from None
-
-        return [Column(self.name, encode, "<f4", self.shape)]
-
-    def add(self, rows: Columns, batch: Batch, tools: Tools) -> None:
-        batch.inputs[self.name] = torch.from_numpy(np.stack(list(rows[self.name])).astype(np.float32))
-        batch.tokens += len(rows[self.name])
 
 
 def shortened(parts: list[Array], room: int) -> list[Array]:

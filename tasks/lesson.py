@@ -15,6 +15,7 @@ from blockgraph.data.feeds import Windows
 from blockgraph.data.records import Record, Records
 from blockgraph.data.specials import Specials
 from blockgraph.tasks.inputs import Input, TextInput
+from blockgraph.tasks.pictures import NumbersInput
 from blockgraph.tasks.task import Task, Tools
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ LOSS = "loss"
 class Lesson:
     """`stream`: it learns from one long text, not from rows. `fixed` are the ids that the model's inputs name,
     `needs` those without which the tasks cannot be, `reserves` those that a tokenizer made for them has. `classes`: how
-    many the outputs of tasks have; `vocabulary`: how many ids the inputs have (None: nothing is text)."""
+    many the outputs of tasks have; `vocabulary`: how many ids the inputs have (None: nothing is text). `strict`:
+    a row that cannot be used is an error."""
 
     tasks: tuple[Task, ...]
     inputs: tuple[Input, ...] = ()
@@ -43,6 +45,7 @@ class Lesson:
     reserves: tuple[str, ...] = ()
     classes: dict[str, int] = field(default_factory=dict)
     vocabulary: int | None = None
+    strict: bool = False
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -55,6 +58,12 @@ class Lesson:
         """Those that are texts."""
         found = [name for part in self.inputs if isinstance(part, TextInput) for name in part.fields]
         return tuple(dict.fromkeys([*found, *(name for task in self.tasks for name in task.text_fields)]))
+
+    @property
+    def picture_fields(self) -> tuple[str, ...]:
+        """Those that are arrays [C, H, W], or name the file of a picture."""
+        parts = [part for part in self.inputs if isinstance(part, NumbersInput) and part.is_picture]
+        return tuple(dict.fromkeys(name for part in parts for name in part.fields))
 
     def columns(self) -> list[Column]:
         """Every column of the encoded rows, each once."""
@@ -100,6 +109,9 @@ class Lesson:
             part.add(rows, batch, self.tools)
         for task in self.tasks:
             task.add(rows, batch, self.tools, random)
+        varying: list[Input | Task] = [*self.inputs, *self.tasks] if learning else []
+        for one in varying:
+            one.vary(batch, random)
         return batch
 
     def totals(self, batches: Iterable[Batch]) -> dict[str, int]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from blockgraph.data.errors import TrainError
+from blockgraph.data.images import MODES
 from blockgraph.data.specials import Specials
-from blockgraph.tasks.inputs import Input, NumbersInput, TextInput
+from blockgraph.tasks.inputs import Input, TextInput
 from blockgraph.tasks.labels import Classification, Regression, TokenClassification
 from blockgraph.tasks.language import CausalLM, MaskedLM
 from blockgraph.tasks.lesson import Lesson
+from blockgraph.tasks.pictures import CROP, Levels, NumbersInput, Varied
 from blockgraph.tasks.seq2seq import Seq2Seq
 from blockgraph.tasks.task import Task, Tools
 
@@ -88,6 +90,7 @@ class _Planning:
             reserves=("pad", "start", "end") if texts else (),
             classes={task.name: width for task in tasks if (width := self._width(task)) is not None},
             vocabulary=self._vocabulary(texts),
+            strict=getattr(self.section.data, "bad_rows", "skip") == "stop",
         )
 
     def _width(self, task: Task) -> int | None:
@@ -100,13 +103,15 @@ class _Planning:
     def _fields(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Which fields of a row each input is made of."""
         data = self.section.data
-        if data.type == "table":
+        if data.type in ("table", "npz"):
             for name, columns in data.columns.items():
                 if name not in self.inputs:
                     raise TrainError(
                         f"train: data: columns: there is no input '{name}'; there is {', '.join(self.inputs)}"
                     )
                 yield name, tuple(columns)
+        elif data.type == "images":
+            yield self._picture_input(), ("image",)
         elif data.type == "text":
             raise TrainError(f"train: data: {self.section.task[0].type} learns from rows: pairs, a table or images")
         else:
@@ -132,7 +137,9 @@ class _Planning:
             return TokenClassification(**common, field=label, words=fields[first][0])
         if task.type == "classification":
             self._logits(task.type, output, value, 2)
-            return Classification(**common, field=label)
+            if task.mixup and any(name in self.tokens for name in fields):
+                raise TrainError("train: task: mixup mixes numbers, and this model reads ids: leave it out")
+            return Classification(**common, field=label, classes=value.value.width, mixup=task.mixup)
         if task.type == "regression":
             return Regression(**common, field=label)
         raise TrainError(f"train: task: {task.type} is not there yet")
@@ -140,8 +147,37 @@ class _Planning:
     def _input(self, name: str, parts: tuple[str, ...], seq2seq: bool) -> Input:
         item = self.inputs[name]
         if item.value.vocabulary is None:
-            return NumbersInput(name, parts, tuple(int(size) for size in item.value.shape[1:]))
+            return self._numbers(name, parts)
         return TextInput(name, parts, self._segments(name) if len(parts) > 1 else None, framed=not seq2seq)
+
+    def _numbers(self, name: str, parts: tuple[str, ...]) -> NumbersInput:
+        data, value = self.section.data, self.inputs[name].value
+        if any(size.known is None for size in value.shape[1:]):
+            raise TrainError(f"train: data: the input '{name}' is {value}: its sizes must be known to learn from rows")
+        shape = tuple(int(size) for size in value.shape[1:])
+        if data.type not in ("table", "npz", "images"):
+            return NumbersInput(name, parts, shape)
+        levels = Levels(data.scale, data.mean, data.std)
+        if any(len(given) not in (1, shape[0] if shape else 1) for given in (data.mean, data.std)):
+            raise TrainError(f"train: data: mean and std: one number, or {shape[0]}, one for each channel of '{name}'")
+        dtype = "|u1" if data.type == "images" else "<f4"
+        return NumbersInput(name, parts, shape, levels, self._varied(data.augment, shape), dtype)
+
+    def _varied(self, augment: Any, shape: tuple[int, ...]) -> Varied | None:
+        if augment.type == "none" or len(shape) != 3:
+            return None
+        if augment.type == "shift":
+            return Varied((augment.pixels, augment.pixels))
+        return Varied((max(1, shape[1] // CROP), max(1, shape[2] // CROP)), flip=True)
+
+    def _picture_input(self) -> str:
+        """The first input that a picture fits."""
+        for name, item in self.inputs.items():
+            if item.value.vocabulary is None and item.value.rank == 4 and item.value.shape[1].known in MODES:
+                return name
+        raise TrainError(
+            f"{self.model.name} has no input for pictures: write one such as `image: {{shape: [3, 224, 224]}}`"
+        )
 
     def _segments(self, name: str) -> str | None:
         """The input beside `name` that tells a position's segment: optional ids over the same positions."""

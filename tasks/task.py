@@ -71,6 +71,9 @@ class Task(ABC):
     def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
         """Adds the task's targets, their count, and the inputs that it makes itself."""
 
+    def vary(self, batch: Batch, random: np.random.Generator) -> None:  # noqa: B027 (most vary nothing)
+        """Changes the batch as it is wanted while learning only; all that is drawn comes from `random`."""
+
     @abstractmethod
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The sum over all targets, a scalar in fp32; the gradient flows to `output`."""

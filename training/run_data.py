@@ -147,7 +147,7 @@ def _encode(
     bad: list[BadRow] = []
     for split in SPLITS:
         if source.has(split):
-            counts[split], left_out = write_examples(folder, split, source.rows(split), lesson.columns())
+            counts[split], left_out = write_examples(folder, split, source.rows(split), lesson.columns(), lesson.strict)
             bad += left_out
     if not counts.get("train"):
         why = f": {bad[0]}" if bad else ""
@@ -157,11 +157,11 @@ def _encode(
 
 def _lengths(examples: Examples, columns: list[Column]) -> Any:
     """How long a row is in a batch: all its texts together."""
-    found = np.zeros(len(examples), np.int64)
+    found = np.zeros(len(examples), np.int64)  # rows without texts count one each
     for column in columns:
         if column.shape is None and len(examples):
             found += examples.lengths(column.name)
-    return found
+    return np.maximum(found, 1)
 
 
 def _measure(batch: Batch) -> Measure:

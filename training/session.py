@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from blockgraph.data.records import SPLITS, BadRow, Record, Records
-from blockgraph.data.sources import source_of
+from blockgraph.data.sources import WantedFields, source_of
 from blockgraph.data.specials import NAMES, specials_of
 from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 PLOT_EVERY = 60.0  # seconds
 SHOWN = 5  # rows that were left out and are told of
+MANY = 0.1  # share of rows that were left out above which something is wrong with all of them
 
 Draw = Callable[["Spec", Path], None]  # writes the model's picture
 
@@ -102,7 +103,8 @@ class Session:
         if resume and data is None and self.run.data.written and (before := self.run.data.facts()["given"]):
             given = Path(before)
         folder = self._folder("train", "data", "train")
-        found = data if isinstance(data, Texts) else source_of(self._section.data, folder, given, lesson.fields)
+        wanted = WantedFields(lesson.fields, lesson.picture_fields)
+        found = data if isinstance(data, Texts) else source_of(self._section.data, folder, given, wanted)
         return Sources(found, folder, given)
 
     def _folder(self, *path: str) -> Path:
@@ -144,6 +146,9 @@ class Session:
             self.reporter.message(f"left out: {row}")
         if len(bad) > SHOWN:
             self.reporter.message(f"left out: {len(bad) - SHOWN:,} rows more")
+        rows = len(bad) + sum(self.run.data.facts()["counts"].values())
+        if len(bad) > MANY * rows:
+            self.reporter.message(f"careful: {len(bad):,} of {rows:,} rows were left out: are the columns right?")
 
     def _equip(self, lesson: Lesson, tokenizer: Tokenizer | None) -> None:
         """Gives the lesson its tokenizer and the ids that stand for no text; the input's own win."""
@@ -201,7 +206,7 @@ class Session:
 
     def _check_model(self, model: nn.Module, lesson: Lesson) -> None:
         limit, length = longest(model), self.settings.batch.length
-        if limit is not None and limit < length:
+        if lesson.vocabulary is not None and limit is not None and limit < length:
             raise TrainError(f"train: batch: length: {length} is longer than the model's {limit} learned positions")
         if lesson.tasks[0].looks_ahead and (refusal := getattr(model, "refusal", None)):
             self.reporter.message(f"careful: this model may see the ids that it is to predict ({refusal})")

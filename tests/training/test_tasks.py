@@ -52,6 +52,14 @@ nodes:
   decoder: {type: DecoderLayer, repeat: 1, in: {memory: encoder}}
   logits: {type: linear, width: =vocab}
 """
+PICTURES = """\
+inputs: {image: {shape: [1, 4, 4]}}
+nodes:
+  patches: {type: patches, width: =width, size: 2}
+  encoder: {type: Layer, repeat: 1}
+  pooled: {type: pool, take: mean}
+  logits: {type: linear, width: 2}
+"""
 POOLED = "  pooled: {type: pool, take: mean}\n"
 STEPS = "  steps: 60\n  optimizer: {lr: 2e-2}\n  evaluate: {every: 20}\n  checkpoint: {every: 25}\n"
 TASKS = {
@@ -79,6 +87,9 @@ TASKS = {
     "train:\n  task: [{type: classification, output: kind}, {type: regression, output: size, label: size, weight: 0.1}]\n"
     "  data: {type: table, train: t.csv, columns: {tokens: text}, label: label}\n  tokenizer: characters\n"
     "  batch: {size: 8, length: 16}\n",
+    "pictures": PICTURES + "train:\n  task: {type: classification, mixup: 0.2}\n"
+    "  data: {type: table, train: pixels.csv, header: ['p*', label], columns: {image: 'p*'}, scale: 9, augment: shift}\n"
+    "  batch: {size: 8}\n",
 }  # fmt: skip
 
 
@@ -94,6 +105,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tags = " ".join(word[0] for word in line.split())
         rows.append(f"{line},cab,{'yes' if line[0] == 'a' else 'no'},{tags},{len(line)}")
     (tmp_path / "t.csv").write_text("\n".join([*rows, "a,b,,a,1"]), "utf-8")
+    pixels = [[draw.randint(0, 9) for _ in range(16)] for _ in range(200)]
+    lines = [",".join(map(str, [*row, "light" if sum(row) > 72 else "dark"])) for row in pixels]
+    (tmp_path / "pixels.csv").write_text("\n".join(lines), "utf-8")
     return tmp_path
 
 
