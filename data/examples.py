@@ -14,8 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockgraph.data.errors import TrainError
-from blockgraph.data.records import BadRow, Record, RowError
+from blockgraph.data.records import BadRow, Record, RowError, bad_row
 
 Array = NDArray[Any]
 Row = dict[str, Array]
@@ -60,7 +59,7 @@ def write_examples(
             encoded = row if isinstance(row, BadRow) else _encoded(row, columns)
             if isinstance(encoded, BadRow):
                 if strict:
-                    raise TrainError(f"{encoded}; mend it, or write bad_rows: skip to leave such rows out")
+                    raise bad_row(encoded)
                 bad.append(encoded)
                 continue
             for writer, values in zip(writers, encoded, strict=True):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from blockgraph.data.records import BadRow, Record, bad_row
 
 if TYPE_CHECKING:
     from blockgraph.running.tokenizers import Tokenizer
@@ -39,3 +42,30 @@ def encode_to(path: Path, text: str, tokenizer: Tokenizer) -> Ids:
     """Encodes `text` into the file at `path`, and maps it."""
     write_ids(path, tokenizer.encode(text), tokenizer.size)
     return map_ids(path, tokenizer.size)
+
+
+def write_documents(
+    path: Path,
+    rows: Iterable[Record | BadRow],
+    fields: Sequence[str],
+    tokenizer: Tokenizer,
+    end: int,
+    strict: bool = False,
+) -> tuple[int, list[BadRow]]:
+    """The texts of all rows one behind the other, `end` after each, in a flat file; how many ids there are, and the
+    rows that were left out. `strict`: raises `TrainError` at the first that is bad."""
+    dtype, count = _dtype(tokenizer.size), 0
+    bad: list[BadRow] = []
+    with path.open("wb") as file:
+        for row in rows:
+            texts = [] if isinstance(row, BadRow) else [str(row.values[field]) for field in fields]
+            if isinstance(row, BadRow) or not any(texts):
+                bad.append(row if isinstance(row, BadRow) else BadRow(row.place, f"{', '.join(fields)}: no text"))
+                if strict:
+                    raise bad_row(bad[-1])
+                continue
+            for text in texts:
+                ids = np.append(tokenizer.encode(text), end).astype(dtype)
+                file.write(ids.tobytes())
+                count += len(ids)
+    return count, bad

@@ -68,6 +68,14 @@ class Regression(TaskModel):
     type: Literal["regression"] = "regression"
 
 
+class Spans(TaskModel):
+    """Where in the last of the texts the answer stands: extractive question answering (Rajpurkar et al. 2016)."""
+
+    type: Literal["spans"] = "spans"
+    start: Text | None = Field(None, description="the column with the answer's first character (default: it is found)")
+    stride: Size = Field(128, description="of a long text, tokens from a window's beginning to the next one's")
+
+
 class Contrastive(TaskModel):
     """Which of the batch belong together (Radford et al. 2021)."""
 
@@ -75,7 +83,7 @@ class Contrastive(TaskModel):
 
 
 Task: TypeAlias = Annotated[
-    Annotated[CausalLM | MaskedLM | Seq2Seq | Classification | Regression | Contrastive, Discriminator("type")],
+    Annotated[CausalLM | MaskedLM | Seq2Seq | Classification | Regression | Spans | Contrastive, Discriminator("type")],
     typed("causal_lm"),
 ]
 

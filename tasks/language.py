@@ -1,4 +1,5 @@
-"""Tasks on one long text: the next token, and hidden tokens. Legend: B rows, T positions, V vocabulary."""
+"""Tasks on one long text, such as the texts of all rows: the next token, and hidden tokens. Legend: B rows,
+T positions, V vocabulary."""
 
 from __future__ import annotations
 
@@ -27,6 +28,11 @@ class CausalLM(Task):
     kind: ClassVar[str] = "causal_lm"
     looks_ahead: ClassVar[bool] = True
     input: str = "tokens"
+    texts: tuple[str, ...] = ()
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        return self.texts
 
     def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
         ids = torch.from_numpy(windows(rows))  # [B, T+1]
@@ -45,6 +51,11 @@ class MaskedLM(Task):
     kind: ClassVar[str] = "masked_lm"
     input: str = "tokens"
     rate: float = 0.15
+    texts: tuple[str, ...] = ()
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        return self.texts
 
     def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
         ids = windows(rows)[:, :-1]  # [B, T]

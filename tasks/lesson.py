@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import torch
 from blockgraph.data.batch import Batch, Feed, Split
 from blockgraph.data.errors import TrainError
 from blockgraph.data.feeds import Windows
-from blockgraph.data.records import Record, Records
+from blockgraph.data.records import BadRow, Record, Records
 from blockgraph.data.specials import Specials
 from blockgraph.tasks.inputs import Input, TextInput
 from blockgraph.tasks.pictures import NumbersInput
@@ -71,6 +71,15 @@ class Lesson:
         found += [column for task in self.tasks for column in task.columns(self.tools)]
         return list({column.name: column for column in found}.values())
 
+    def rows(self, rows: Iterable[Record | BadRow]) -> Iterator[Record | BadRow]:
+        """Rows as they are encoded: a long text may become several."""
+        for row in rows:
+            found = [row]
+            for task in self.tasks:
+                parts = [task.split(one, self.tools) if isinstance(one, Record) else [one] for one in found]
+                found = [one for part in parts for one in part]
+            yield from found
+
     def collect_labels(self, data: Records) -> None:
         """The names of the classes, from the training rows. Raises `TrainError` where an output has too few places."""
         found: dict[str, Counter[str]] = {task.name: Counter() for task in self.tasks if task.has_labels}
@@ -124,7 +133,7 @@ class Lesson:
     def loss(self, outputs: Outputs, batch: Batch, totals: dict[str, int]) -> torch.Tensor:
         """The part of a step's loss that is this batch's: each task's mean over the step, times its weight."""
         parts = [
-            task.loss(outputs[task.output], batch.targets[task.name]) * (task.weight / max(1, totals[task.name]))
+            task.loss(task.taken(outputs), batch.targets[task.name]) * (task.weight / max(1, totals[task.name]))
             for task in self.tasks
         ]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
@@ -151,7 +160,7 @@ class Lesson:
 
     @staticmethod
     def _measured(task: Task, outputs: Outputs, batch: Batch) -> dict[str, tuple[float, int]]:
-        output, targets = outputs[task.output], batch.targets[task.name]
+        output, targets = task.taken(outputs), batch.targets[task.name]
         smoothing, task.smoothing = task.smoothing, 0.0
         try:
             loss = float(task.loss(output, targets))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from blockgraph.data.examples import Array, Column
+    from blockgraph.data.records import BadRow, Record
     from blockgraph.running.tokenizers import Tokenizer
 
 Columns = Mapping[str, "Sequence[Array]"]
@@ -35,6 +36,10 @@ class Tools:
     def encode(self, text: str) -> Array:
         assert self.tokenizer is not None
         return self.tokenizer.encode(text)
+
+    def offsets(self, text: str) -> Array:
+        assert self.tokenizer is not None
+        return self.tokenizer.offsets(text)
 
 
 @dataclass
@@ -66,6 +71,14 @@ class Task(ABC):
     def label_values(self, values: Mapping[str, Any]) -> list[str]:
         """The names of classes in a row, for tasks that have classes; they are collected before rows are encoded."""
         return []
+
+    def split(self, row: Record, tools: Tools) -> Iterator[Record | BadRow]:
+        """The rows that are learned from instead of this one: windows of a long text."""
+        yield row
+
+    def taken(self, outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Of the model's outputs what `loss` and `measures` read."""
+        return outputs[self.output]
 
     @abstractmethod
     def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from blockgraph.data.examples import Column, Examples, write_examples
 from blockgraph.data.feeds import AllRows, Measure, Rows, WholeText, Windows
-from blockgraph.data.ids import Ids, encode_to, map_ids
+from blockgraph.data.ids import Ids, encode_to, map_ids, write_documents
 from blockgraph.data.records import SPLITS, BadRow, Records
 from blockgraph.data.texts import Texts
 from blockgraph.running.manifests import MANIFEST, digest, manifest_text, verify
@@ -147,12 +147,24 @@ def _encode(
     bad: list[BadRow] = []
     for split in SPLITS:
         if source.has(split):
-            counts[split], left_out = write_examples(folder, split, source.rows(split), lesson.columns(), lesson.strict)
+            counts[split], left_out = _write_rows(folder, split, source, lesson, tokenizer)
             bad += left_out
     if not counts.get("train"):
         why = f": {bad[0]}" if bad else ""
         raise TrainError(f"{source.origin}: no row can be learned from{why}")
     return counts, bad
+
+
+def _write_rows(
+    folder: Path, split: str, source: Records, lesson: Lesson, tokenizer: Tokenizer | None
+) -> tuple[int, list[BadRow]]:
+    rows = lesson.rows(source.rows(split))
+    if not lesson.stream:
+        return write_examples(folder, split, rows, lesson.columns(), lesson.strict)
+    assert tokenizer is not None and lesson.tools.specials.end is not None
+    return write_documents(
+        folder / f"{split}.bin", rows, lesson.text_fields, tokenizer, lesson.tools.specials.end, lesson.strict
+    )
 
 
 def _lengths(examples: Examples, columns: list[Column]) -> Any:

@@ -60,6 +60,25 @@ nodes:
   pooled: {type: pool, take: mean}
   logits: {type: linear, width: 2}
 """
+TOWERS = """\
+inputs: {left: {tokens: =vocab, axis: S}, right: {tokens: =vocab, axis: T, batch: C}}
+nodes:
+  embed: {type: embedding, in: left, width: =width}
+  encoder: {type: Layer, repeat: 1}
+  vector: {type: pool, take: mean}
+  other_embed: {share: embed, in: right}
+  other_encoder: {share: encoder}
+  other_vector: {share: vector}
+  logits: {type: similarity, in: [vector, other_vector]}
+"""
+LANGUAGE = """\
+inputs: {tokens: {tokens: =vocab, axis: T}}
+nodes:
+  embed: {type: embedding, in: tokens, width: =width}
+  attn: {type: attention, heads: 2, causal: true}
+  norm: {type: add_norm, in: [embed, attn]}
+  logits: {type: linear, width: =vocab}
+"""
 POOLED = "  pooled: {type: pool, take: mean}\n"
 STEPS = "  steps: 60\n  optimizer: {lr: 2e-2}\n  evaluate: {every: 20}\n  checkpoint: {every: 25}\n"
 TASKS = {
@@ -90,6 +109,17 @@ TASKS = {
     "pictures": PICTURES + "train:\n  task: {type: classification, mixup: 0.2}\n"
     "  data: {type: table, train: pixels.csv, header: ['p*', label], columns: {image: 'p*'}, scale: 9, augment: shift}\n"
     "  batch: {size: 8}\n",
+    "answers": ENCODER + "  logits: {type: linear, width: 2}\n"
+    "train:\n  task: {type: spans, stride: 4, label: last}\n"
+    "  data: {type: table, train: t.csv, columns: {tokens: [other, text]}}\n  tokenizer: characters\n"
+    "  batch: {size: 8, length: 13}\n",
+    "two towers": TOWERS + "train:\n  task: contrastive\n  data: {type: pairs, train: [a.txt, b.txt]}\n"
+    "  tokenizer: characters\n  batch: {size: 8, length: 16}\n",
+    "texts of rows": LANGUAGE + "train:\n  task: causal_lm\n"
+    "  data: {type: table, train: t.csv, columns: {tokens: text}}\n  tokenizer: characters\n"
+    "  batch: {size: 8, length: 16}\n",
+    "prefixed": TRANSLATOR + "train:\n  task: seq2seq\n  data: {type: table, train: t.csv, prefix: 'tags: ',\n"
+    "    columns: {source: text, target: tags}}\n  tokenizer: bytes\n  batch: {size: 8, length: 24}\n",
 }  # fmt: skip
 
 
@@ -100,13 +130,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = ["".join(draw.choice("abc ") for _ in range(draw.randint(2, 9))).strip() or "a" for _ in range(200)]
     (tmp_path / "a.txt").write_text("\n".join(lines), "utf-8")
     (tmp_path / "b.txt").write_text("\n".join(line.upper() for line in lines), "utf-8")
-    rows = ["text,other,label,tags,size"]
+    rows = ["text,other,label,tags,size,last"]
     for line in lines:
         tags = " ".join(word[0] for word in line.split())
-        rows.append(f"{line},cab,{'yes' if line[0] == 'a' else 'no'},{tags},{len(line)}")
-    (tmp_path / "t.csv").write_text("\n".join([*rows, "a,b,,a,1"]), "utf-8")
-    pixels = [[draw.randint(0, 9) for _ in range(16)] for _ in range(200)]
-    lines = [",".join(map(str, [*row, "light" if sum(row) > 72 else "dark"])) for row in pixels]
+        rows.append(f"{line},cab,{'yes' if line[0] == 'a' else 'no'},{tags},{len(line)},{line.split()[-1]}")
+    (tmp_path / "t.csv").write_text("\n".join([*rows, "a,b,,a,1,a"]), "utf-8")
+    pixels = [[draw.randint(0, most) for _ in range(16)] for most in draw.choices((3, 9), k=200)]
+    lines = [",".join(map(str, [*row, "light" if sum(row) > 48 else "dark"])) for row in pixels]
     (tmp_path / "pixels.csv").write_text("\n".join(lines), "utf-8")
     return tmp_path
 
