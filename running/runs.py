@@ -68,7 +68,7 @@ def open_run(
     folder = Path(path)
     spec = read_spec(folder, plugins)
     checkpoint, step = find_checkpoint(folder, which)
-    model = build(spec, device=device, dtype=dtype)
+    model = build(spec, device=device, dtype=dtype, weights_follow=True)
     load_weights(model, read_weights(checkpoint / WEIGHTS), checkpoint / WEIGHTS)
     return Run(folder, spec, model.eval(), read_tokenizer(folder / TOKENIZER), checkpoint, step)
 

@@ -20,6 +20,7 @@ from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
 from blockgraph.running.generate import longest
 from blockgraph.running.manifests import step_folders
 from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
+from blockgraph.running.vectors import load_vectors
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
 from blockgraph.tasks.lesson import Lesson
 from blockgraph.tasks.plan import lesson_for
@@ -192,8 +193,11 @@ class Session:
                 "nothing to validate on: the losses are the training data's, and no checkpoint is the best"
             )
         lesson.check(train)
-        model = build(self.spec, device=self.device, seed=settings.seed)
+        model = build(self.spec, device=self.device, seed=settings.seed, weights_follow=True)
         self._check_model(model, lesson)
+        if lesson.tools.tokenizer is not None and not step_folders(run.checkpoints):
+            for note in load_vectors(model, self.spec, lesson.tools.tokenizer, self._folder):
+                self.reporter.message(note)
         if start is not None:
             for note in load_start(model, start):
                 self.reporter.message(note)
