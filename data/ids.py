@@ -18,12 +18,17 @@ Ids = NDArray[np.integer[Any]]
 READ_AHEAD = 1 << 22  # ids converted at once when a file is written
 
 
-def write_ids(path: Path, ids: Ids, vocabulary: int) -> None:
-    """`ids` as a flat little-endian file: two bytes each where `vocabulary` allows, else four."""
-    dtype = _dtype(vocabulary)
+def write_ids(path: Path, pieces: Iterable[str], tokenizer: Tokenizer) -> int:
+    """The ids of a text's pieces as a flat little-endian file: two bytes each where the vocabulary allows, else four;
+    how many there are."""
+    dtype, count = _dtype(tokenizer.size), 0
     with path.open("wb") as file:
-        for start in range(0, len(ids), READ_AHEAD):
-            file.write(ids[start : start + READ_AHEAD].astype(dtype).tobytes())
+        for piece in pieces:
+            ids = tokenizer.encode(piece)
+            count += len(ids)
+            for start in range(0, len(ids), READ_AHEAD):
+                file.write(ids[start : start + READ_AHEAD].astype(dtype).tobytes())
+    return count
 
 
 def map_ids(path: Path, vocabulary: int) -> Ids:
@@ -36,12 +41,6 @@ def map_ids(path: Path, vocabulary: int) -> Ids:
 
 def _dtype(vocabulary: int) -> np.dtype[Any]:
     return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
-
-
-def encode_to(path: Path, text: str, tokenizer: Tokenizer) -> Ids:
-    """Encodes `text` into the file at `path`, and maps it."""
-    write_ids(path, tokenizer.encode(text), tokenizer.size)
-    return map_ids(path, tokenizer.size)
 
 
 def write_documents(

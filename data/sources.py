@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from blockgraph.data.arrays import Arrays
 from blockgraph.data.errors import TrainError
@@ -14,9 +14,10 @@ from blockgraph.data.images import Images
 from blockgraph.data.pairs import Files, Pairs
 from blockgraph.data.records import Records
 from blockgraph.data.tables import Layout, Table
-from blockgraph.data.texts import Texts, texts_of
+from blockgraph.data.texts import LargeTexts, Texts, texts_of
 
 DEFAULT_SHARE = 0.05
+Source: TypeAlias = Texts | LargeTexts | Records
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class WantedFields:
 EVERY = WantedFields()
 
 
-def source_of(data: Any, folder: Path | None, given: Path | None, wanted: WantedFields = EVERY) -> Texts | Records:
+def source_of(data: Any, folder: Path | None, given: Path | None, wanted: WantedFields = EVERY) -> Source:
     """The texts or rows of a `data` section; paths are relative to `folder` and stay inside, unless they are `given`.
 
     Raises `TrainError` where files are missing or do not fit.

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from blockgraph.data.records import SPLITS, BadRow, Record, Records
-from blockgraph.data.sources import WantedFields, source_of
+from blockgraph.data.sources import Source, WantedFields, source_of
 from blockgraph.data.specials import NAMES, specials_of
 from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
@@ -48,7 +48,7 @@ Draw = Callable[["Spec", Path], None]  # writes the model's picture
 class Sources:
     """What is learned from; the folder that the spec's paths are relative to; where `--data` pointed."""
 
-    data: Texts | Records
+    data: Source
     folder: Path
     given: Path | None
 
@@ -167,7 +167,7 @@ class Session:
 
         return show(self.spec)
 
-    def _tokenizer(self, source: Texts | Records, lesson: Lesson, start: Path | None) -> Tokenizer | None:
+    def _tokenizer(self, source: Source, lesson: Lesson, start: Path | None) -> Tokenizer | None:
         vocabulary = lesson.vocabulary
         if vocabulary is None:
             return None
@@ -250,10 +250,12 @@ class Session:
             self._plotted = time.monotonic()
 
 
-def corpus_of(source: Texts | Records, lesson: Lesson) -> Corpus:
+def corpus_of(source: Source, lesson: Lesson) -> Corpus:
     """What a tokenizer is made from: the training texts, or the training rows' text fields."""
-    if isinstance(source, Texts):
-        return Corpus(lambda: [source.train], lambda: [source.train, source.valid, source.test], source.origin)
+    if not isinstance(source, Records):
+        every = [split for split in SPLITS if split in source.splits]
+        alphabet = lambda: (piece for split in every for piece in source.pieces(split))  # noqa: E731
+        return Corpus(lambda: source.pieces("train"), alphabet, source.origin)
 
     def texts(*splits: str) -> Iterator[str]:
         for split in splits:
