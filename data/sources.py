@@ -10,6 +10,7 @@ from blockgraph.data.arrays import Arrays
 from blockgraph.data.errors import TrainError
 from blockgraph.data.files import spec_files, spec_folder
 from blockgraph.data.generated import Generated
+from blockgraph.data.hub import Hub
 from blockgraph.data.images import Images
 from blockgraph.data.pairs import Files, Pairs
 from blockgraph.data.records import Records
@@ -46,6 +47,8 @@ def source_of(data: Any, folder: Path | None, given: Path | None, wanted: Wanted
         return _arrays(data, folder, given, wanted)
     if data.type == "images":
         return _images(data, folder, given)
+    if data.type == "hub":
+        return _hub(data, given, wanted)
     return Generated(data.type, data.count, data.longest, data.symbols)
 
 
@@ -116,6 +119,21 @@ def _images(data: Any, folder: Path | None, given: Path | None) -> Images:
     train = pictures("train")
     assert isinstance(train, Path)
     return Images(train, pictures("valid"), pictures("test"))
+
+
+def _hub(data: Any, given: Path | None, wanted: WantedFields) -> Hub:
+    if given is not None:
+        raise TrainError(f"--data: {given}: the data is a set of the Hub: write another type in train: data:")
+
+    def split(name: str) -> str | float:
+        value = getattr(data, name)
+        if value is None or isinstance(value, float):
+            return float(value or 0.0)
+        if len(value) != 1:
+            raise TrainError(f"train: data: {name}: one split, and these are {len(value)}")
+        return str(value[0])
+
+    return Hub(data.path, data.name, wanted.fields, data.train, split("valid"), split("test"))
 
 
 def _share(value: Any) -> float:

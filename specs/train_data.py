@@ -138,6 +138,20 @@ class ImagesData(NumberData):
     scale: Positive = Field(255.0, description="numbers are divided by it")
 
 
+class HubData(NumberData):
+    """A data set of the Hugging Face Hub, read by the `datasets` library."""
+
+    type: Literal["hub"] = "hub"
+    path: Text = Field(description="the data set, such as rajpurkar/squad, or a local folder of it")
+    name: Text | None = Field(None, description="its configuration")
+    columns: Fields = Field(description="{input: column or [columns]}")
+    label: Text | None = Field(None, description="the column with the target")
+    prefix: Text | None = Field(None, description="stands before the first input's text")
+    train: Text = Field("train", description="its split to learn from")
+    valid: Split = Field(0.05, description="a share, or a split")
+    test: Split | None = Field(None, description="a share, or a split")
+
+
 # --- made as needed ---------------------------------------------------------------------------------------------------
 
 
@@ -163,7 +177,8 @@ class ReverseData(GeneratedData):
 
 Data: TypeAlias = Annotated[
     Annotated[
-        TextData | PairsData | TableData | ArraysData | ImagesData | CopyData | ReverseData, Discriminator("type")
+        TextData | PairsData | TableData | ArraysData | ImagesData | HubData | CopyData | ReverseData,
+        Discriminator("type"),
     ],
     typed("text"),
 ]

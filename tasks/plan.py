@@ -79,7 +79,7 @@ class _Planning:
             return ()
         if data.type == "pairs":
             return ("source", "target")
-        if data.type != "table" or set(data.columns) != {name}:
+        if data.type not in ("table", "hub") or set(data.columns) != {name}:
             wanted = f"columns: {{{name}: text}}"
             raise TrainError(f"train: data: {kind} learns from text, pairs, or the texts of a table ({wanted})")
         return tuple(data.columns[name])
@@ -121,7 +121,7 @@ class _Planning:
     def _fields(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Which fields of a row each input is made of."""
         data = self.section.data
-        if data.type in ("table", "npz"):
+        if data.type in ("table", "npz", "hub"):
             for name, columns in data.columns.items():
                 if name not in self.inputs:
                     raise TrainError(
@@ -196,7 +196,7 @@ class _Planning:
         if any(size.known is None for size in value.shape[1:]):
             raise TrainError(f"train: data: the input '{name}' is {value}: its sizes must be known to learn from rows")
         shape = tuple(int(size) for size in value.shape[1:])
-        if data.type not in ("table", "npz", "images"):
+        if data.type not in ("table", "npz", "images", "hub"):
             return NumbersInput(name, parts, shape)
         levels = Levels(data.scale, data.mean, data.std)
         if any(len(given) not in (1, shape[0] if shape else 1) for given in (data.mean, data.std)):
