@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field
 from pydantic_core import PydanticCustomError
 
 from blockgraph.specs.kinds import Number, Positive, Size, Text, as_tuple, is_number
@@ -84,6 +84,11 @@ Levels: TypeAlias = Annotated[
     BeforeValidator(one_or_many, json_schema_input_type=float | tuple[float, ...]),
     Field(min_length=1),
 ]
+Spreads: TypeAlias = Annotated[
+    tuple[Positive, ...],
+    BeforeValidator(one_or_many, json_schema_input_type=Positive | tuple[Positive, ...]),
+    Field(min_length=1),
+]
 
 
 class NumberData(RowData):
@@ -92,13 +97,7 @@ class NumberData(RowData):
     augment: Augment = Field(NoAugment(), description="how pictures are varied while learning")
     scale: Positive = Field(1.0, description="numbers are divided by it")
     mean: Levels = Field((0.0,), description="then this is subtracted: one number, or one a channel")
-    std: Levels = Field((1.0,), description="then they are divided by this: one number, or one a channel")
-
-    @model_validator(mode="after")
-    def _spread(self) -> Self:
-        if min(self.std) <= 0:
-            raise PydanticCustomError("bad-option", "std is above 0", {})
-        return self
+    std: Spreads = Field((1.0,), description="then they are divided by this: one number, or one a channel")
 
 
 class TableData(NumberData):

@@ -67,6 +67,8 @@ def test_unread_vars_are_warned_of(text: str, unread: list[str]) -> None:
         ("train: {steps: 1, data: {type: pairs, train: [a]}}", "missing-key", "2:39"),
         ("train: {steps: 1, data: {type: text, valid: 2}}", "bad-option", "2:45"),
         ("train: {steps: 1, tokenizer: {type: file}}", "missing-key", "2:19"),
+        ("train: {steps: 1, data: {type: images, train: i, std: 0}}", "bad-option", "2:55"),
+        ("train: {steps: 1, data: {type: images, train: i, augment: {type: shift, by: 1}}}", "unknown-key", "2:73"),
         ("train: {steps: 1, freeze: a, train_only: b}", "train", "2:8"),
         ("train: {steps: 1, compile: yes}", "bad-choice", "2:28"),
         ("train: {steps: =1/2}", "float-size", "2:16"),

@@ -195,6 +195,13 @@ BAD = {
     "room": ("classes", ["nodes.logits.width=1"], "has 2 classes for classification, .* room for 1: write 2"),
     "files": ("pairs", ["train.data.train=[a.txt, none.txt]"], "none.txt does not exist"),
     "measure": ("classes", ["train.evaluate.best=f2"], "no measure 'f2'; there is loss, accuracy"),
+    "mixup": ("classes", ["train.task.mixup=0.2"], "mixup mixes numbers, and this model reads ids"),
+    "ends": ("classes", ["train.task={type: spans}"], r"spans needs logits \[B, T, 2\], or two outputs"),
+    "alike": ("words", ["train.task=contrastive"], r"contrastive needs similarities \[B, B\]"),
+    "language": ("texts of rows", ["train.data={type: copy}"], "causal_lm learns from text, pairs, or the texts of a table"),
+    "folder": ("pictures", ["train.data={type: images, train: none}"], "train: none does not exist"),
+    "levels": ("pictures", ["train.data.mean=[1, 2]"], "mean and std: one number, or 1, one for each channel of 'image'"),
+    "strict": ("classes", ["train.data.bad_rows=stop"], "t.csv:202: there is no label; mend it"),
     "kind": ("copy", ["train.task=classification"], r"copy:1: 0 labels in label, and 1 words in source"),
 }  # fmt: skip
 
