@@ -62,7 +62,8 @@ class Spans(Task):
         except RowError as error:
             yield BadRow(row.place, str(error))
             return
-        for first in range(0, max(1, len(offsets) - room + self.stride), self.stride):
+        stride = min(self.stride, room)
+        for first in range(0, max(0, len(offsets) - room) + stride, stride):
             window = offsets[first : first + room]
             begin, end = (int(window[0, 0]), int(window[-1, 1])) if len(offsets) > room else (0, len(text))
             inside = place is not None and begin <= place[0] and place[1] <= end

@@ -210,7 +210,8 @@ class Session:
 
     def _check_model(self, model: nn.Module, lesson: Lesson) -> None:
         limit, length = longest(model), self.settings.batch.length
-        if lesson.vocabulary is not None and limit is not None and limit < length:
+        alone = lesson.vocabulary is not None and not lesson.picture_fields  # pictures have positions of their own
+        if alone and limit is not None and limit < length:
             raise TrainError(f"train: batch: length: {length} is longer than the model's {limit} learned positions")
         if lesson.tasks[0].looks_ahead and (refusal := getattr(model, "refusal", None)):
             self.reporter.message(f"careful: this model may see the ids that it is to predict ({refusal})")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.records import BadRow, Record
@@ -61,6 +63,20 @@ def test_a_long_context_becomes_windows() -> None:
     ]
     assert seen == [context[first : first + 10] for first in (0, 4, 8, 12)]
     assert seen[-1].endswith("pqr") and len(seen[-1]) <= 10
+
+
+@given(st.integers(1, 60), st.integers(1, 40), st.integers(8, 40))
+@settings(max_examples=60, deadline=None)
+def test_windows_cover_every_token(size: int, stride: int, length: int) -> None:
+    context = "".join("abcdefghij"[n % 10] for n in range(size))
+    task = Spans("spans", "logits", part=PART, stride=stride)
+    rows = list(task.split(Record("t:1", {"question": "w", "context": context, "answer": ""}), tools(length)))
+    room, place = length - 4, 0
+    for row in rows:
+        assert isinstance(row, Record) and 0 < len(row.values["context"]) <= room
+        assert row.values["context"] == context[place : place + room]
+        place += min(stride, room)
+    assert place - min(stride, room) + room >= size and (len(rows) == 1) == (size <= room)
 
 
 @pytest.mark.parametrize(
