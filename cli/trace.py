@@ -82,7 +82,7 @@ def opened(
         if sets:
             raise BlockgraphError("--set is for a spec: a run's weights fit the spec it was trained with only")
         run = open_run(file, device=device, plugins=plugins)
-        return run.model, run.tokenizer
+        return run.model, run.encodes
     from blockgraph.builder.build import build
 
     found = read_spec(file, sets, plugins)

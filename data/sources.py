@@ -85,6 +85,14 @@ def _table(data: Any, folder: Path | None, given: Path | None, wanted: WantedFie
     return Table(train, layout, files("valid"), files("test"))
 
 
+def one_file(data: Any, path: Path, wanted: WantedFields) -> Records:
+    """All rows of another file of the section's type; of a section without columns, those of a table."""
+    if data.type == "npz":
+        return Arrays(path, wanted.fields)
+    header, delimiter = getattr(data, "header", None), getattr(data, "delimiter", None)
+    return Table([path], Layout(wanted.fields, header, delimiter, wanted.pictures))
+
+
 def _arrays(data: Any, folder: Path | None, given: Path | None, wanted: WantedFields) -> Arrays:
     if given is not None and given.is_file():
         return Arrays(given, wanted.fields, _share(data.valid))

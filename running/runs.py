@@ -31,14 +31,22 @@ class RunError(BlockgraphError):
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model with what it takes to use it. `checkpoint` is the folder that the weights came from."""
+    """A trained model with what it takes to use it. `checkpoint` is the folder that the weights came from; `encodes` is
+    the tokenizer, None where nothing that the model reads is text."""
 
     folder: Path
     spec: Spec
     model: Model
-    tokenizer: Tokenizer
+    encodes: Tokenizer | None
     checkpoint: Path
     step: int
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Raises `RunError` where there is none."""
+        if self.encodes is None:
+            raise RunError(f"{self.folder} has no {TOKENIZER}: its model reads numbers, no text")
+        return self.encodes
 
     @property
     def window(self) -> int | None:
@@ -70,7 +78,8 @@ def open_run(
     checkpoint, step = find_checkpoint(folder, which)
     model = build(spec, device=device, dtype=dtype, weights_follow=True)
     load_weights(model, read_weights(checkpoint / WEIGHTS), checkpoint / WEIGHTS)
-    return Run(folder, spec, model.eval(), read_tokenizer(folder / TOKENIZER), checkpoint, step)
+    tokenizer = read_tokenizer(folder / TOKENIZER) if (folder / TOKENIZER).is_file() else None
+    return Run(folder, spec, model.eval(), tokenizer, checkpoint, step)
 
 
 def read_spec(folder: Path, plugins: tuple[str, ...] = ()) -> Spec:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from blockgraph.blocks.model import Model
+    from blockgraph.running.specials import Specials
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Writer:
 
     `positions`: the most that a prompt or a source may have (None: any number); `window`: how many are read at once;
     `stop`: ids that end a text; `start`: what an encoder-decoder's text begins with; `pad` fills a batch's shorter
-    texts; ids from `below` on are never written.
+    texts; ids from `below` on are never written; `closing` stands behind each source, as it did in training.
     """
 
     model: Model
@@ -35,6 +36,7 @@ class Writer:
     start: tuple[int, ...] = ()
     pad: int = 0
     below: int | None = None
+    closing: tuple[int, ...] = ()
 
     @property
     def translates(self) -> bool:
@@ -71,6 +73,7 @@ class Writer:
         ids: list[int] = self.tokenizer.encode(prompt).tolist()
         if not prompt or not ids:
             raise GenerateError("the prompt is empty: give it at least one character")
+        ids += self.closing
         if self.positions is not None and len(ids) > self.positions:
             raise GenerateError(
                 f"the prompt has {len(ids):,} tokens, and the model reads at most {self.positions:,}: shorten it"
@@ -142,13 +145,31 @@ def open_writer(
 
 
 def of_run(run: Run) -> Writer:
-    """A run's text ends where the spec's first input says so."""
+    """A run's text ends where its input says so; a translator's also begins and ends as its tokenizer says, and so
+    does what it reads."""
     from blockgraph.running.reader import longest
 
+    tokenizer, positions = run.tokenizer, longest(run.model)
     first = next(iter(run.model.definition.root.inputs.values()))
-    stop = () if first.end is None else (first.end,)
-    size = run.tokenizer.size
-    return Writer(run.model, run.tokenizer, window=run.window, positions=longest(run.model), stop=stop, below=size)
+    options: dict[str, Any] = {"window": run.window, "positions": positions, "below": tokenizer.size}
+    if run.spec.train is None or run.spec.train.task[0].type != "seq2seq":
+        return Writer(run.model, tokenizer, stop=_several(first.end), **options)
+    found = _specials(run)
+    end = _several(found.end)
+    return Writer(
+        run.model, tokenizer, stop=end, start=_several(found.start), pad=found.pad or 0, closing=end, **options
+    )
+
+
+def _specials(run: Run) -> Specials:
+    """The ids that frame a run's texts: those that its inputs name, else its tokenizer's."""
+    from blockgraph.running.specials import Specials, specials_of
+
+    found = Specials()
+    for item in run.model.definition.root.inputs.values():
+        if item.value.vocabulary is not None:
+            found = found.over(Specials(item.value.pad, item.start, item.end))
+    return found.over(specials_of(run.tokenizer))
 
 
 def _of_checkpoint(folder: Path, device: Any, dtype: Any, plugins: tuple[str, ...]) -> Writer:

@@ -261,6 +261,7 @@ class Evaluate(Model):
     every: Size = Field(500, description="steps between two evaluations")
     patience: Size | None = Field(None, description="stop after so many evaluations without improvement")
     best: Text = Field("loss", description="the measure that says which weights are the best, such as accuracy")
+    samples: Count = Field(0, description="texts that the model writes at each evaluation, of the validation data")
 
 
 class Checkpoint(Model):

@@ -29,6 +29,10 @@ class Input(ABC):
     name: str
     fields: tuple[str, ...]
 
+    def value_of(self, text: str) -> Any:
+        """A field's value, from a command line."""
+        return text
+
     @abstractmethod
     def columns(self, tools: Tools) -> list[Column]: ...
 

@@ -12,8 +12,10 @@ import torch
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
 from blockgraph.data.records import RowError
+from blockgraph.tasks.asking import Answer, Asked, likeliest
 from blockgraph.tasks.losses import cross_entropy, hits
 from blockgraph.tasks.padding import padded
+from blockgraph.tasks.scores import ClassScore
 from blockgraph.tasks.task import IGNORED, Columns, Task, Tools
 
 if TYPE_CHECKING:
@@ -76,6 +78,14 @@ class Classification(Task):
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         return {"accuracy": hits(output, targets)}
 
+    def score(self) -> ClassScore:
+        return ClassScore()
+
+    def answers(self, asked: Asked) -> list[Answer]:
+        """Each row's likeliest classes."""
+        names, logits = asked.tools.labels[self.name], asked.outputs[self.output]
+        return [_named(likeliest(row, names, asked.choices.top)) for row in logits]
+
 
 @dataclass
 class Regression(Task):
@@ -110,6 +120,10 @@ class Regression(Task):
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         error = (output.float().reshape(targets.shape) - targets).abs()
         return {"absolute_error": (float(error.sum()), len(targets))}
+
+    def answers(self, asked: Asked) -> list[Answer]:
+        """Each row's number."""
+        return [Answer(f"{value:.6g}", {"value": value}) for value in asked.outputs[self.output].reshape(-1).tolist()]
 
 
 @dataclass
@@ -172,3 +186,33 @@ class TokenClassification(Task):
 
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         return {"accuracy": hits(output, targets)}
+
+    def score(self) -> ClassScore:
+        return ClassScore()
+
+    def answers(self, asked: Asked) -> list[Answer]:
+        """Each word's class; words beyond the longest sequence have none."""
+        logits = asked.outputs[self.output]  # [B, T, C]
+        return [
+            self._told(str(row[self.words]).split(), logits[number], asked) for number, row in enumerate(asked.rows)
+        ]
+
+    def _told(self, words: list[str], logits: torch.Tensor, asked: Asked) -> Answer:
+        places = {
+            int(word): place for place, word in enumerate(self._aligned(list(range(len(words))), words, asked.tools))
+        }
+        found: list[dict[str, Any]] = []
+        for number, word in enumerate(words):
+            place = places.get(number)
+            if place is None or place >= len(logits):
+                found.append({"word": word, "label": None, "probability": None})
+            else:
+                label, share = likeliest(logits[place], asked.tools.labels[self.name], 1)[0]
+                found.append({"word": word, "label": label, "probability": share})
+        return Answer(" ".join(f"{one['word']}/{one['label'] or '?'}" for one in found), {"words": found})
+
+
+def _named(found: list[tuple[str, float]]) -> Answer:
+    text = "\t".join(f"{label}\t{share:.4f}" for label, share in found)
+    top = [{"label": label, "probability": share} for label, share in found]
+    return Answer(text, {**top[0], **({"top": top} if len(top) > 1 else {})})

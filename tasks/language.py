@@ -3,6 +3,8 @@ T positions, V vocabulary."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,11 +12,19 @@ import numpy as np
 import torch
 
 from blockgraph.data.batch import Batch
+from blockgraph.data.records import RowError
+from blockgraph.data.specials import NAMES
+from blockgraph.tasks.asking import Answer, Asked, likeliest
 from blockgraph.tasks.losses import cross_entropy, hits
+from blockgraph.tasks.seq2seq import text_of
 from blockgraph.tasks.task import IGNORED, Columns, Task, Tools
 
 if TYPE_CHECKING:
     from blockgraph.data.examples import Array
+
+
+TEXT = "text"  # the field that holds a text to go on from, or one with hidden tokens
+HIDDEN = re.compile("|".join(map(re.escape, NAMES["mask"])))
 
 
 def windows(rows: Columns) -> Array:
@@ -27,6 +37,7 @@ class CausalLM(Task):
 
     kind: ClassVar[str] = "causal_lm"
     looks_ahead: ClassVar[bool] = True
+    has_perplexity: ClassVar[bool] = True
     input: str = "tokens"
     texts: tuple[str, ...] = ()
 
@@ -43,12 +54,24 @@ class CausalLM(Task):
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return cross_entropy(output, targets, self.smoothing)
 
+    def answers(self, asked: Asked) -> list[Answer]:
+        """Each text goes on."""
+        texts = [text_of(row, TEXT) for row in asked.rows]
+        prompts = [asked.ids(text) for text in texts]
+        end = asked.tools.specials.end
+        made = asked.write(prompts, stop=() if end is None else (end,))
+        rest = [asked.decoded(ids, after) for ids, after in zip(made, prompts, strict=True)]
+        return [
+            Answer(text + more, {"text": text, "continuation": more}) for text, more in zip(texts, rest, strict=True)
+        ]
+
 
 @dataclass
 class MaskedLM(Task):
     """Hidden tokens (Devlin et al. 2018, §3.1): of a share `rate`, 80% become the mask, 10% any token, 10% stay."""
 
     kind: ClassVar[str] = "masked_lm"
+    has_perplexity: ClassVar[bool] = True
     input: str = "tokens"
     rate: float = 0.15
     texts: tuple[str, ...] = ()
@@ -80,3 +103,37 @@ class MaskedLM(Task):
 
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         return {"accuracy": hits(output, targets)}
+
+    def answers(self, asked: Asked) -> list[Answer]:
+        """Each text with its masks filled, and the words that were likeliest there."""
+        return [self._filled(text_of(row, TEXT), asked) for row in asked.rows]
+
+    def _filled(self, text: str, asked: Asked) -> Answer:
+        pieces, mask = HIDDEN.split(text), asked.tools.specials.mask
+        if len(pieces) == 1:
+            raise RowError(f"nothing is hidden in the text: write {NAMES['mask'][0]} where a token is to be found")
+        assert mask is not None
+        ids: list[int] = []
+        for number, piece in enumerate(pieces):
+            ids += [*([mask] if number else []), *(asked.tools.encode(piece).tolist() if piece else [])]
+        if len(ids) > asked.tools.length:
+            raise RowError(
+                f"the text has {len(ids)} tokens, and the model learned from {asked.tools.length}: shorten it"
+            )
+        batch = Batch({self.input: torch.tensor([ids])})
+        logits = asked.run(batch)[self.output][0]  # [T, V]
+        found = [self._words(logits[place], asked) for place, token in enumerate(ids) if token == mask]
+        filled = pieces[0] + "".join(words[0][0] + piece for words, piece in zip(found, pieces[1:], strict=True))
+        shown = [", ".join(f"{word} {share:.3f}" for word, share in words) for words in found]
+        masks = [[{"token": word, "probability": share} for word, share in words] for words in found]
+        return Answer("\t".join([filled, *shown]), {"text": text, "filled": filled, "masks": masks})
+
+    @staticmethod
+    def _words(logits: torch.Tensor, asked: Asked) -> Sequence[tuple[str, float]]:
+        """The likeliest tokens that stand for text; logits [V]."""
+        tokenizer = asked.tools.tokenizer
+        assert tokenizer is not None
+        special = torch.tensor(sorted(tokenizer.specials.values()), dtype=torch.int64)
+        known = logits[: tokenizer.size].index_fill(0, special, -torch.inf)
+        best = likeliest(known, range(tokenizer.size), asked.choices.top)
+        return [(tokenizer.decode([token]), share) for token, share in best]

@@ -13,6 +13,7 @@ from blockgraph.data.batch import Batch, Feed, Split
 from blockgraph.data.errors import TrainError
 from blockgraph.data.feeds import Windows
 from blockgraph.data.records import BadRow, Record, Records
+from blockgraph.data.sources import WantedFields
 from blockgraph.data.specials import Specials
 from blockgraph.tasks.inputs import Input, TextInput
 from blockgraph.tasks.pictures import NumbersInput
@@ -58,6 +59,10 @@ class Lesson:
         """Those that are texts."""
         found = [name for part in self.inputs if isinstance(part, TextInput) for name in part.fields]
         return tuple(dict.fromkeys([*found, *(name for task in self.tasks for name in task.text_fields)]))
+
+    @property
+    def wanted(self) -> WantedFields:
+        return WantedFields(self.fields, self.picture_fields)
 
     @property
     def picture_fields(self) -> tuple[str, ...]:
@@ -142,21 +147,31 @@ class Lesson:
         self, forward: Forward, split: Split, device: torch.device, tick: Callable[[], None] = lambda: None
     ) -> dict[str, float]:
         """The loss (weighted, without smoothing) and every measure, over all rows. `tick` is called between batches."""
+        scores = {task.name: score for task in self.tasks if (score := task.score()) is not None}
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}
         for batch in split.batches():
             batch = batch.to(device)
             outputs = forward(batch.inputs)
             for task in self.tasks:
+                if task.name in scores:
+                    scores[task.name].add(task.taken(outputs), batch.targets[task.name])
                 for name, (total, count) in self._measured(task, outputs, batch).items():
-                    key = name if len(self.tasks) == 1 else f"{task.name}.{name}"
+                    key = self.key(task, name)
                     sums[key] = sums.get(key, 0.0) + total
                     counts[key] = counts.get(key, 0) + count
             tick()
         found = {key: sums[key] / max(1, counts[key]) for key in sums}
+        for task in self.tasks:
+            if task.name in scores:
+                found |= {self.key(task, name): value for name, value in scores[task.name].result().items()}
         if len(self.tasks) > 1:
             found = {LOSS: sum(task.weight * found[f"{task.name}.{LOSS}"] for task in self.tasks), **found}
         return found
+
+    def key(self, task: Task, measure: str) -> str:
+        """A measure's name, with the task's where there are several."""
+        return measure if len(self.tasks) == 1 else f"{task.name}.{measure}"
 
     @staticmethod
     def _measured(task: Task, outputs: Outputs, batch: Batch) -> dict[str, tuple[float, int]]:

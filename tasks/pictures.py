@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
-from blockgraph.data.images import MODES, picture
+from blockgraph.data.images import MODES, SUFFIXES, picture
 from blockgraph.data.records import RowError
 from blockgraph.tasks.inputs import Input
 from blockgraph.tasks.task import Columns, Tools
@@ -68,6 +69,15 @@ class NumbersInput(Input):
     def is_picture(self) -> bool:
         """Whether one field is a whole array [C, H, W] that can be a picture's."""
         return len(self.fields) == 1 and len(self.shape) == 3 and self.shape[0] in MODES
+
+    def value_of(self, text: str) -> Any:
+        """A picture's path, a number, or a list of them as in JSON."""
+        if self.is_picture and Path(text).suffix.lower() in SUFFIXES:
+            return Path(text)
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
 
     def columns(self, tools: Tools) -> list[Column]:
         return [Column(self.name, self._encoded, self.dtype, self.shape)]

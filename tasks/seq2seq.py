@@ -12,6 +12,7 @@ import torch
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
 from blockgraph.data.records import RowError
+from blockgraph.tasks.asking import Answer, Asked
 from blockgraph.tasks.losses import cross_entropy, hits
 from blockgraph.tasks.padding import padded
 from blockgraph.tasks.task import IGNORED, Columns, Task, Tools
@@ -25,6 +26,8 @@ class Seq2Seq(Task):
     """The target's next token, given the source and the target so far (teacher forcing; Sutskever et al. 2014)."""
 
     kind: ClassVar[str] = "seq2seq"
+    has_perplexity: ClassVar[bool] = True
+    writes: ClassVar[bool] = True
     input: str = "target"
     field: str = "target"
 
@@ -60,6 +63,17 @@ class Seq2Seq(Task):
 
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         return {"token_accuracy": hits(output, targets)}
+
+    def answers(self, asked: Asked) -> list[Answer]:
+        """What the model writes for each source."""
+        start, end = asked.tools.specials.start, asked.tools.specials.end
+        assert start is not None and end is not None
+        source = next(part for part in asked.inputs if part.fields)
+        ids = [asked.encoded(row)[source.name].tolist() for row in asked.rows]
+        made = asked.write(ids, start=(start,), stop=(end,), output=self.output)
+        texts = [asked.decoded(new) for new in made]
+        given = [" ".join(text_of(row, name) for name in source.fields) for row in asked.rows]
+        return [Answer(text, {"source": one, "text": text}) for one, text in zip(given, texts, strict=True)]
 
 
 def text_of(values: Mapping[str, Any], field: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
 from blockgraph.data.records import BadRow, Record, RowError
+from blockgraph.tasks.asking import Answer, Asked
 from blockgraph.tasks.inputs import TextInput
 from blockgraph.tasks.losses import cross_entropy
 from blockgraph.tasks.seq2seq import text_of
@@ -115,6 +116,28 @@ class Spans(Task):
             "exact_match": (float(exact.sum()), len(targets)),
             "f1": (float((2 * common.clamp(min=0) / sizes).sum()), len(targets)),
         }
+
+    def answers(self, asked: Asked) -> list[Answer]:
+        """Each row's answer, as it stands in the text; empty: there is none."""
+        return [self._answer(values, asked) for values in asked.rows]
+
+    def _answer(self, values: Mapping[str, Any], asked: Asked) -> Answer:
+        """The best of all windows that find an answer."""
+        windows = []
+        for row in self.split(Record("", {**values, self.field: None}), asked.tools):
+            if isinstance(row, BadRow):
+                raise RowError(row.reason)
+            windows.append(row.values)
+        numbers = np.stack([self.columns(asked.tools)[0].encode(window) for window in windows]).astype(np.int64)
+        found, scores = best_spans(self.taken(replace(asked, rows=windows).outputs), torch.from_numpy(numbers))
+        scores = scores.masked_fill(found[:, 0] == NOWHERE, -torch.inf)
+        best = int(scores.argmax())
+        if scores[best] == -torch.inf:
+            return Answer("", {"answer": "", "score": None})
+        offsets, context = asked.tools.offsets(text_of(windows[best], self.context)), windows[best][self.context]
+        first, last = (found[best] - int(numbers[best, 2])).tolist()
+        text = context[int(offsets[first, 0]) : int(offsets[last, 1])]
+        return Answer(text, {"answer": text, "score": float(scores[best])})
 
 
 def answers_of(value: Any) -> list[tuple[str, int | None]]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from blockgraph.data.batch import Batch
+from blockgraph.data.errors import TrainError
+from blockgraph.data.records import RowError
 from blockgraph.data.specials import Specials
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from blockgraph.data.examples import Array, Column
     from blockgraph.data.records import BadRow, Record
     from blockgraph.running.tokenizers import Tokenizer
+    from blockgraph.tasks.asking import Answer, Asked
+    from blockgraph.tasks.scores import Score
 
 Columns = Mapping[str, "Sequence[Array]"]
 IGNORED = -100  # a target that no loss counts
@@ -34,8 +38,14 @@ class Tools:
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def encode(self, text: str) -> Array:
+        """Raises `RowError` where the text has characters that the tokenizer does not know."""
+        from blockgraph.running.tokenizers import TokenizerError
+
         assert self.tokenizer is not None
-        return self.tokenizer.encode(text)
+        try:
+            return self.tokenizer.encode(text)
+        except TokenizerError as error:
+            raise RowError(str(error)) from None
 
     def offsets(self, text: str) -> Array:
         assert self.tokenizer is not None
@@ -49,6 +59,8 @@ class Task(ABC):
     kind: ClassVar[str]
     has_labels: ClassVar[bool] = False  # whether its classes have names in the data
     looks_ahead: ClassVar[bool] = False  # whether a model that sees later positions sees what it is to predict
+    has_perplexity: ClassVar[bool] = False  # whether exp(loss) says something: the loss is in nats per token
+    writes: ClassVar[bool] = False  # whether its answers are texts, which are compared with the targets' texts
     name: str
     output: str
     weight: float = 1.0
@@ -94,3 +106,11 @@ class Task(ABC):
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         """Beside the loss, what a judged batch adds to each measure: (sum, count)."""
         return {}
+
+    def score(self) -> Score | None:
+        """What adds up measures that are no mean over targets, anew for each judged split."""
+        return None
+
+    def answers(self, asked: Asked) -> list[Answer]:
+        """What the model says of each row. Raises `RowError` where it is asked about one row that cannot be read."""
+        raise TrainError(f"a model that learned {self.kind} has nothing to predict: `blockgraph evaluate` measures it")

@@ -36,7 +36,7 @@ LIBRARIES = {
     "viz": {"networkx", "pygraphviz", "matplotlib", "numpy", "sphinx", "docutils", "markdown"},
     "running": {"torch", "numpy", "safetensors", "tokenizers"},
     "data": {"numpy", "torch", "tokenizers"},
-    "tasks": {"numpy", "torch"},
+    "tasks": {"numpy", "torch", "sacrebleu"},
     "training": {"torch", "numpy", "safetensors", "tokenizers", "matplotlib", "rich"},
     "cli": {"click", "rich", "torch", "safetensors"},
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Progress:
     loss_sum: float = 0.0  # of the steps since the last record, as is what follows
     norm_sum: float = 0.0
     loss_count: int = 0
+    tokens: int = 0  # of all steps
 
 
 @dataclass(slots=True)
@@ -60,6 +61,7 @@ class Clock:
     tokens: int = 0
 
     def rate(self) -> float | None:
+        """Begins anew."""
         rate = round(self.tokens / self.seconds, 1) if self.seconds > 0 else None
         self.seconds, self.tokens = 0.0, 0
         return rate
@@ -79,7 +81,8 @@ class Outcome:
 class Trainer:
     """Trains `model` (on its device already) on `train`, judged by `valid` (empty: never), as `lesson` says.
 
-    `identity` tells which spec and data this is; it is kept in the checkpoints. `plot` draws what `metrics` hold.
+    `identity` tells which spec and data this is; it is kept in the checkpoints. `plot` draws what `metrics` hold;
+    `sample` shows what the model writes at a step, and leaves the random states alone.
     """
 
     model: nn.Module
@@ -92,6 +95,7 @@ class Trainer:
     reporter: Reporter = field(default_factory=Silent)
     identity: dict[str, str] = field(default_factory=dict)
     plot: Callable[[], None] = lambda: None
+    sample: Callable[[int], None] = lambda step: None
 
     def __post_init__(self) -> None:
         settings, model = self.settings, self.model
@@ -181,6 +185,7 @@ class Trainer:
         self.progress.step, self.progress.closed = n + 1, False
         self._clock.seconds += time.perf_counter() - began
         self._clock.tokens += tokens
+        self.progress.tokens += tokens
 
     def _gradients(self, batches: list[Batch]) -> torch.Tensor:
         """Adds up the gradients of the step's parts, and returns the step's mean loss (on the device): every target of
@@ -250,12 +255,14 @@ class Trainer:
             self._record(valid)
 
     def _record(self, valid: dict[str, float]) -> None:
-        progress, rate = self.progress, self._clock.rate()
+        progress, seconds = self.progress, self._metrics.seconds + self._clock.seconds
+        rate = self._clock.rate()
         count = progress.loss_count
         mean, norm = (total / count if count else None for total in (progress.loss_sum, progress.norm_sum))
         progress.loss_sum, progress.norm_sum, progress.loss_count = 0.0, 0.0, 0
         more = {name: value for name, value in valid.items() if name != LOSS}
-        self._metrics.add(Record(progress.step, mean, valid.get(LOSS), self.optimizers.lr, rate, norm, more))
+        record = Record(progress.step, mean, valid.get(LOSS), self.optimizers.lr, rate, norm, more)
+        self._metrics.add(replace(record, tokens=progress.tokens, seconds=round(seconds, 3)))
 
     @property
     def _evaluation_is_due(self) -> bool:
@@ -278,6 +285,7 @@ class Trainer:
         else:
             progress.worse += 1
         self.reporter.evaluation(progress.step, measures, better)
+        self.sample(progress.step)
 
     def _checkpoint_if_due(self) -> None:
         step, ends = self.progress.step, self.progress.step == self.steps or self._patience_is_over

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Record:
     """Losses in nats per target. `train_loss` is the mean over the steps since the record before, `val_loss` that of
     the whole validation split where it was computed at this step, with its other `measures`. `grad_norm` is the mean
-    norm of the gradients before clipping."""
+    norm of the gradients before clipping. `tokens` and `seconds` are those of all steps so far, evaluations apart."""
 
     step: int
     train_loss: float | None
@@ -27,6 +27,8 @@ class Record:
     tokens_per_s: float | None
     grad_norm: float | None = None
     measures: dict[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 class Metrics:
@@ -34,13 +36,15 @@ class Metrics:
 
     def __init__(self, path: Path, after: int) -> None:
         """Lines beyond step `after` (and a line that a kill cut short) are removed first."""
-        self.path = path
+        self.path, self.seconds = path, 0.0
         if path.exists():
             kept = [record for record in read_metrics(path) if record.step <= after]
             write_whole(path, "".join(map(_line, kept)))
+            self.seconds = kept[-1].seconds if kept else 0.0
         self._file: TextIO = path.open("a", encoding="utf-8")
 
     def add(self, record: Record) -> None:
+        self.seconds = record.seconds
         self._file.write(_line(record))
         self._file.flush()
 

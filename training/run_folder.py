@@ -35,6 +35,7 @@ README = """\
 | `tokenizer.json` | text to ids and back |
 | `metrics.jsonl` | a line per record: `step`, `train_loss`, `val_loss`, `lr`, `tokens_per_s`; losses in nats per id |
 | `loss.png` | the same as a picture |
+| `samples.txt` | what the model wrote at each evaluation, where `train: evaluate: samples` asks for it |
 | `diagram.svg` | the model as a picture |
 | `checkpoints/step-N/` | weights (`model.safetensors`), all else that resuming needs (`training.pt`), checksums |
 | `checkpoints/best/` | the weights with the lowest validation loss |
@@ -42,6 +43,7 @@ README = """\
 | `environment.json` | which versions and machine trained it, one entry per session |
 
     blockgraph generate {folder} --prompt "Once"
+    blockgraph evaluate {folder}
     blockgraph train {folder}/spec.yaml --out {folder} --resume
 """
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from blockgraph.data.records import SPLITS, BadRow, Record, Records
-from blockgraph.data.sources import Source, WantedFields, source_of
+from blockgraph.data.sources import Source, source_of
 from blockgraph.data.specials import NAMES, specials_of
 from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
@@ -30,6 +30,7 @@ from blockgraph.training.loop import Outcome, Trainer
 from blockgraph.training.metrics import draw_losses, read_metrics
 from blockgraph.training.progress import Reporter
 from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder
+from blockgraph.training.samples import SAMPLES, Samples
 from blockgraph.training.settings import Settings
 from blockgraph.training.start import load_start, start_folder, start_tokenizer
 
@@ -74,6 +75,8 @@ class Session:
         trainer = self._trainer(lesson, start)
         if resume:
             self._restore(trainer)
+        if self.settings.samples:
+            trainer.sample = Samples.of(trainer, sources.data, self.run.path / SAMPLES).show
         self.run.note_session(
             {"device": str(self.device), "precision": trainer.precision.name, "from_step": trainer.progress.step}
         )
@@ -104,8 +107,7 @@ class Session:
         if resume and data is None and self.run.data.written and (before := self.run.data.facts()["given"]):
             given = Path(before)
         folder = self._folder("train", "data", "train")
-        wanted = WantedFields(lesson.fields, lesson.picture_fields)
-        found = data if isinstance(data, Texts) else source_of(self._section.data, folder, given, wanted)
+        found = data if isinstance(data, Texts) else source_of(self._section.data, folder, given, lesson.wanted)
         return Sources(found, folder, given)
 
     def _folder(self, *path: str) -> Path:

@@ -62,6 +62,7 @@ class Settings:
     evaluate_every: int = 500
     patience: int | None = None
     best: str = LOSS
+    samples: int = 0
     checkpoint_every: int = 500
     keep: int = 3
     freeze: tuple[str, ...] = ()
@@ -102,6 +103,7 @@ def from_spec(train: Any) -> Settings:
         evaluate_every=train.evaluate.every,
         patience=train.evaluate.patience,
         best=train.evaluate.best,
+        samples=train.evaluate.samples,
         checkpoint_every=train.checkpoint.every,
         keep=train.checkpoint.keep,
         freeze=tuple(train.freeze or ()),

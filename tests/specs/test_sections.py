@@ -113,7 +113,7 @@ def test_train_has_the_defaults_of_the_page() -> None:
         "precision": "auto",
         "compile": False,
         "seed": 0,
-        "evaluate": {"every": 500, "patience": None},
+        "evaluate": {"every": 500, "patience": None, "best": "loss", "samples": 0},
         "checkpoint": {"every": 500, "keep": 3},
     }
 

@@ -15,6 +15,7 @@ from blockgraph.data.records import BadRow, Record
 from blockgraph.data.specials import Specials
 from blockgraph.running.tokenizers import Bytes, Characters
 from blockgraph.tasks.answers import exact_match, f1, normalised
+from blockgraph.tasks.asking import Asked
 from blockgraph.tasks.contrastive import Contrastive
 from blockgraph.tasks.inputs import TextInput
 from blockgraph.tasks.spans import Spans, best_spans
@@ -151,3 +152,20 @@ def test_contrastive_is_symmetric() -> None:
     assert float(task.loss(logits, targets)) == pytest.approx(float(by_hand))
     assert task.measures(logits, targets) == {"accuracy": (2.0, 3), "accuracy_back": (2.0, 3)}
     assert batch.counts == {"contrastive": 3}
+
+
+def test_what_it_answers_is_the_text_itself() -> None:
+    task = Spans("spans", "logits", part=PART, stride=4)
+    context = "abcdefghij klmno pqr"
+
+    def read(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The likeliest first and last are k and o; where they are not, the first position."""
+        logits = torch.zeros(*inputs["tokens"].shape, 2)
+        logits[:, 0] = 1.0
+        for side, letter in ((0, "k"), (1, "o")):
+            logits[..., side][inputs["tokens"] == int(LETTERS.encode(letter)[0])] = 5.0
+        return {"logits": logits}
+
+    rows = [{"question": "w", "context": context}, {"question": "w", "context": "abc"}]
+    found = task.answers(Asked(torch.nn.Linear(1, 1), read, (PART,), tools(14), rows))
+    assert [answer.text for answer in found] == ["klmno", ""] and found[0].values["score"] == 10.0

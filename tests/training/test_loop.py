@@ -153,7 +153,8 @@ def test_metrics_lines(tmp_path: Path) -> None:
     lines = records(tmp_path)
     assert [line["step"] for line in lines] == [4, 6, 8, 12, 16, 18, 20, 24]
     assert all(
-        list(line) == ["step", "train_loss", "val_loss", "lr", "tokens_per_s", "grad_norm", "measures"]
+        list(line)
+        == ["step", "train_loss", "val_loss", "lr", "tokens_per_s", "grad_norm", "measures", "tokens", "seconds"]
         for line in lines
     )
     assert [line["step"] for line in lines if line["val_loss"] is not None] == [6, 12, 18, 24]

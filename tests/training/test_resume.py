@@ -26,7 +26,7 @@ FIRM = dataclasses.replace(SETTINGS, patience=3)
 def lines(folder: Path) -> list[dict[str, Any]]:
     """The metrics without what depends on the clock."""
     found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "tokens_per_s"} for line in found]
+    return [{key: value for key, value in line.items() if key not in ("tokens_per_s", "seconds")} for line in found]
 
 
 class SignalAt(Silent):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,18 @@ TASKS = {
     "prefixed": TRANSLATOR + "train:\n  task: seq2seq\n  data: {type: table, train: t.csv, prefix: 'tags: ',\n"
     "    columns: {source: text, target: tags}}\n  tokenizer: bytes\n  batch: {size: 8, length: 24}\n",
 }  # fmt: skip
+LANGUAGE = """\
+inputs: {tokens: {tokens: =vocab, axis: T}}
+nodes:
+  embed: {type: embedding, width: =width}
+  attn: {type: attention, heads: 2, causal: true, dropout: 0.1}
+  add: {type: add, in: [embed, attn]}
+  logits: {type: linear, width: =vocab}
+train:
+  data: {type: text, train: a.txt, valid: 0.2, test: 0.1}
+  tokenizer: characters
+  batch: {size: 8, length: 16}
+"""
 
 
 @pytest.fixture
@@ -152,7 +165,7 @@ def spec(name: str, *sets: str) -> Spec:
 
 def records(run: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "tokens_per_s"} for line in lines]
+    return [{key: value for key, value in line.items() if key not in ("tokens_per_s", "seconds")} for line in lines]
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -211,3 +224,25 @@ def test_what_does_not_fit_says_why(what: str, folder: Path) -> None:
     name, sets, message = BAD[what]
     with pytest.raises(TrainError, match=message):
         train(spec(name, *sets, "vars.vocab=60"), out="run")
+
+
+@pytest.mark.parametrize("name", ["pairs", "language"])
+def test_samples_change_nothing_of_the_training(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "language", LANGUAGE)
+    sets = ("vars.vocab=60", "train.steps=40", "train.checkpoint.every=10")
+    plain = train(spec(name, *sets), out="plain")
+    told = train(spec(name, *sets, "train.evaluate.samples=2"), out="told")
+    assert records(plain) == records(told)
+    one, other = (read_weights(run / "checkpoints" / "step-40" / "model.safetensors") for run in (plain, told))
+    assert all(one[key].equal(other[key]) for key in one)
+    lines = (told / "samples.txt").read_text("utf-8").splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["step 20", "step 20", "step 40", "step 40"]
+    assert all(" → " in line for line in lines) and not (plain / "samples.txt").exists()
+    shutil.rmtree(told / "checkpoints" / "step-40")
+    train(spec(name, *sets, "train.evaluate.samples=2"), out="told", resume=True)
+    assert (told / "samples.txt").read_text("utf-8").splitlines() == lines
+
+
+def test_only_texts_are_samples(folder: Path) -> None:
+    with pytest.raises(TrainError, match="classification writes no texts; causal_lm and seq2seq do"):
+        train(spec("classes", "vars.vocab=60", "train.evaluate.samples=1"), out="run")
