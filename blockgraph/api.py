@@ -48,18 +48,25 @@ def build(
     seed: int = 0,
     sets: Sequence[str] = (),
     plugins: Sequence[str] = (),
+    tokenizer: str | Path | None = None,
 ) -> Model:
     """The model of a spec, a file, a preset or a YAML text, with fresh weights from `seed`; of a run folder, with its
-    trained weights. Raises `SpecError`, or `BlockgraphError` where the device or the memory is missing."""
+    trained weights. `tokenizer`: a tokenizer.json whose words are the rows of `pretrained` embeddings. Raises
+    `SpecError`, or `BlockgraphError` where the device or the memory is missing."""
     from blockgraph.builder.build import build as build_spec
 
-    if isinstance(source, Spec):
-        return build_spec(source, device=device, dtype=dtype, seed=seed)
-    if "\n" not in str(source) and Path(source).is_dir():
+    if not isinstance(source, Spec) and "\n" not in str(source) and Path(source).is_dir():
         from blockgraph.running.runs import open_run
 
         return open_run(source, device=device, dtype=dtype, plugins=tuple(plugins)).model  # type: ignore[arg-type]
-    return build_spec(load(source, sets=sets, plugins=plugins), device=device, dtype=dtype, seed=seed)
+    spec = source if isinstance(source, Spec) else load(source, sets=sets, plugins=plugins)
+    model = build_spec(spec, device=device, dtype=dtype, seed=seed, weights_follow=tokenizer is not None)
+    if tokenizer is not None:
+        from blockgraph.running.tokenizers import read_tokenizer
+        from blockgraph.running.vectors import load_vectors
+
+        load_vectors(model, spec, read_tokenizer(Path(tokenizer)), spec.folder_of)
+    return model
 
 
 def from_huggingface(

@@ -48,20 +48,26 @@ class Blueprint:
         spec = load_text(self.text, diagnostics, name=self.name, plugins=self.plugins)
         diagnostics.raise_errors()
         assert spec is not None
-        return build(spec, device=self.device, dtype=self.dtype)
+        return build(spec, device=self.device, dtype=self.dtype, weights_follow=True)
 
 
 def build(
-    spec: Spec, *, device: str | torch.device = "cpu", dtype: torch.dtype | str | None = None, seed: int = 0
+    spec: Spec,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | str | None = None,
+    seed: int = 0,
+    weights_follow: bool = False,
 ) -> Model:
     """The model that `spec` describes, with fresh weights drawn from `seed` (the same on every device).
 
+    `weights_follow`: the caller loads weights afterwards, so that `pretrained` vectors need not be known here.
     `device` is cpu, cuda, mps, meta or auto; `dtype` float32 (default) or bfloat16. The global random state is left as
     it was. Raises `SpecError` with every error of the spec, `BuildError` where memory or the device is missing.
     """
     diagnostics = Diagnostics()
     analysed = analyse(spec, diagnostics)
-    if analysed is not None:
+    if analysed is not None and not weights_follow:
         check_buildable(analysed, spec, diagnostics)
     diagnostics.raise_errors()
     if analysed is None:
@@ -124,11 +130,11 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def check_buildable(analysed: graph.Model, spec: Spec, diagnostics: Diagnostics) -> None:
-    """Adds an error for each node whose module does not exist yet."""
+    """Adds an error for each node that cannot be made from the spec alone."""
     for path, leaf in _leaves(analysed.root, ()):
         reason = leaf.rules.missing(leaf.options)
         if reason is not None:
-            diagnostics.error("not-built", reason, spec.place(*path), help="it validates, counts and draws")
+            diagnostics.error("not-built", reason, spec.place(*path), help="it validates, counts, draws and trains")
 
 
 def _leaves(definition: graph.Definition, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], graph.Leaf]]:

@@ -121,5 +121,5 @@ class Rules(Generic[O]):
         return False
 
     def missing(self, o: O) -> str | None:
-        """None where `build` can make this node, else a sentence that says what is not built yet."""
+        """None where `build` can make this node from the spec alone, else a sentence that says what it needs."""
         return None

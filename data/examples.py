@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockgraph.data.records import BadRow, Record, RowError
+from blockgraph.data.records import BadRow, Record, RowError, bad_row
 
 Array = NDArray[Any]
 Row = dict[str, Array]
@@ -47,9 +47,10 @@ class _Writer:
 
 
 def write_examples(
-    folder: Path, split: str, rows: Iterable[Record | BadRow], columns: Sequence[Column]
+    folder: Path, split: str, rows: Iterable[Record | BadRow], columns: Sequence[Column], strict: bool = False
 ) -> tuple[int, list[BadRow]]:
-    """Encodes rows into `folder`; how many there are, and those that were left out, each with its reason."""
+    """Encodes rows into `folder`; how many there are, and those that were left out, each with its reason. `strict`:
+    raises `TrainError` at the first that is bad."""
     bad: list[BadRow] = []
     count = 0
     writers = [_writer(folder, split, column) for column in columns]
@@ -57,6 +58,8 @@ def write_examples(
         for row in rows:
             encoded = row if isinstance(row, BadRow) else _encoded(row, columns)
             if isinstance(encoded, BadRow):
+                if strict:
+                    raise bad_row(encoded)
                 bad.append(encoded)
                 continue
             for writer, values in zip(writers, encoded, strict=True):

@@ -36,5 +36,19 @@ def _matches(pattern: str, folder: Path, what: str) -> list[Path]:
     return files
 
 
+def spec_folder(name: str, folder: Path | None, what: str) -> Path:
+    """The folder that a spec names. Raises `TrainError` where there is none, or where it lies outside the spec's."""
+    if folder is None:
+        raise TrainError("this spec has no folder that its data could lie in: give --data FOLDER")
+    base = folder.resolve()
+    found = base / name
+    if Path(name).is_absolute() or not _inside(found.resolve(), base):
+        raise TrainError(f"train: data: {what}: {name} is outside the spec's folder {folder}; give it by --data")
+    if not found.is_dir():
+        state = "is not a folder" if found.exists() else "does not exist"
+        raise TrainError(f"train: data: {what}: {name} {state} in {folder}")
+    return found
+
+
 def _inside(path: Path, base: Path) -> bool:
     return path == base or base in path.parents

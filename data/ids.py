@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from blockgraph.data.records import BadRow, Record, bad_row
 
 if TYPE_CHECKING:
     from blockgraph.running.tokenizers import Tokenizer
@@ -15,12 +18,17 @@ Ids = NDArray[np.integer[Any]]
 READ_AHEAD = 1 << 22  # ids converted at once when a file is written
 
 
-def write_ids(path: Path, ids: Ids, vocabulary: int) -> None:
-    """`ids` as a flat little-endian file: two bytes each where `vocabulary` allows, else four."""
-    dtype = _dtype(vocabulary)
+def write_ids(path: Path, pieces: Iterable[str], tokenizer: Tokenizer) -> int:
+    """The ids of a text's pieces as a flat little-endian file: two bytes each where the vocabulary allows, else four;
+    how many there are."""
+    dtype, count = _dtype(tokenizer.size), 0
     with path.open("wb") as file:
-        for start in range(0, len(ids), READ_AHEAD):
-            file.write(ids[start : start + READ_AHEAD].astype(dtype).tobytes())
+        for piece in pieces:
+            ids = tokenizer.encode(piece)
+            count += len(ids)
+            for start in range(0, len(ids), READ_AHEAD):
+                file.write(ids[start : start + READ_AHEAD].astype(dtype).tobytes())
+    return count
 
 
 def map_ids(path: Path, vocabulary: int) -> Ids:
@@ -35,7 +43,28 @@ def _dtype(vocabulary: int) -> np.dtype[Any]:
     return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
 
 
-def encode_to(path: Path, text: str, tokenizer: Tokenizer) -> Ids:
-    """Encodes `text` into the file at `path`, and maps it."""
-    write_ids(path, tokenizer.encode(text), tokenizer.size)
-    return map_ids(path, tokenizer.size)
+def write_documents(
+    path: Path,
+    rows: Iterable[Record | BadRow],
+    fields: Sequence[str],
+    tokenizer: Tokenizer,
+    end: int,
+    strict: bool = False,
+) -> tuple[int, list[BadRow]]:
+    """The texts of all rows one behind the other, `end` after each, in a flat file; how many ids there are, and the
+    rows that were left out. `strict`: raises `TrainError` at the first that is bad."""
+    dtype, count = _dtype(tokenizer.size), 0
+    bad: list[BadRow] = []
+    with path.open("wb") as file:
+        for row in rows:
+            texts = [] if isinstance(row, BadRow) else [str(row.values[field]) for field in fields]
+            if isinstance(row, BadRow) or not any(texts):
+                bad.append(row if isinstance(row, BadRow) else BadRow(row.place, f"{', '.join(fields)}: no text"))
+                if strict:
+                    raise bad_row(bad[-1])
+                continue
+            for text in texts:
+                ids = np.append(tokenizer.encode(text), end).astype(dtype)
+                file.write(ids.tobytes())
+                count += len(ids)
+    return count, bad

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blockgraph.data.errors import TrainError
+
 SPLITS = ("train", "valid", "test")
 SPLIT_SEED = 0  # which rows a share takes does not depend on the training's seed
 
@@ -34,6 +36,11 @@ class BadRow:
 
 class RowError(Exception):
     """Raised while a row is encoded: it is bad, the others are not."""
+
+
+def bad_row(row: BadRow) -> TrainError:
+    """The error that a bad row is where none may be left out."""
+    return TrainError(f"{row}; mend it, or write bad_rows: skip to leave such rows out")
 
 
 class Records(ABC):

@@ -1,17 +1,20 @@
-"""The texts that a run learns from and is judged by: found, read, checked, split."""
+"""The texts that a run learns from and is judged by: found, read, checked, split. Small ones are held in memory."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blockgraph.data.errors import TrainError
 from blockgraph.data.files import spec_files
+from blockgraph.running.tokenizers import PIECE
 
 DEFAULT_SHARE = 0.05
+LARGE = 1 << 26  # bytes of all files above which they are not held in memory
+BLOCK = 1 << 20  # characters read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +27,58 @@ class Texts:
     origin: str = "given text"
     test: str = ""
 
-    def splits(self) -> list[tuple[str, str]]:
-        return [("train", self.train), ("valid", self.valid), *([("test", self.test)] if self.test else [])]
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of those that there are."""
+        return ("train", "valid", "test") if self.test else ("train", "valid")
+
+    def pieces(self, split: str) -> Iterator[str]:
+        yield getattr(self, split)
 
     @property
     def sha256(self) -> str:
-        hasher = hashlib.sha256()
-        for _, text in self.splits():
-            data = text.encode("utf-8")
-            hasher.update(len(data).to_bytes(8, "little") + data)
-        return hasher.hexdigest()
+        return _sha256(self)
 
 
-def texts_of(data: Any, folder: Path | None, given: Path | None) -> Texts:
+class LargeTexts:
+    """The same of files that are too large to be held: read piece by piece, as tokenizers cut them, anew at each call.
+
+    `own` are the files of splits that are no shares; the others are the first, the next and the last characters of
+    `files`.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], shares: tuple[float, ...], own: Mapping[str, Sequence[Path]], origin: str
+    ) -> None:
+        self.files, self.own, self.origin = tuple(files), own, origin
+        self._cut = dict(zip(("train", "valid", "test"), _cuts(sum(map(len, _blocks(files))), shares), strict=True))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        first, last = self._cut["test"]
+        return ("train", "valid", "test") if "test" in self.own or last > first else ("train", "valid")
+
+    def pieces(self, split: str) -> Iterator[str]:
+        if split in self.own:
+            return _pieces(_blocks(self.own[split]))
+        return _pieces(_between(_blocks(self.files), *self._cut[split]))
+
+    @property
+    def sha256(self) -> str:
+        return _sha256(self)
+
+
+def _sha256(texts: Texts | LargeTexts) -> str:
+    hasher = hashlib.sha256()
+    for split in texts.splits:
+        size = sum(len(piece.encode("utf-8")) for piece in texts.pieces(split))
+        hasher.update(size.to_bytes(8, "little"))
+        for piece in texts.pieces(split):
+            hasher.update(piece.encode("utf-8"))
+    return hasher.hexdigest()
+
+
+def texts_of(data: Any, folder: Path | None, given: Path | None) -> Texts | LargeTexts:
     """The texts that a spec's `data` section names, or those at `given` (`--data`), which replaces its paths.
 
     `folder` is the spec's: its paths are relative to it and stay inside. Raises `TrainError`.
@@ -44,13 +86,15 @@ def texts_of(data: Any, folder: Path | None, given: Path | None) -> Texts:
     if given is not None:
         return _given_texts(given, (_share(data.valid, DEFAULT_SHARE), _share(data.test, 0.0)))
     files = spec_files(data.train, folder, "train")
-    cut = _split(_read_all(files), (_share(data.valid, 0.0), _share(data.test, 0.0)), _named(files))
+    shares, origin = (_share(data.valid, 0.0), _share(data.test, 0.0)), _named(files)
     own = {
-        name: _read_all(spec_files(value, folder, name))
+        name: spec_files(value, folder, name)
         for name, value in (("valid", data.valid), ("test", data.test))
         if value is not None and not isinstance(value, int | float)
     }
-    return replace(cut, **own)
+    if _are_large([*files, *(file for more in own.values() for file in more)]):
+        return LargeTexts(files, shares, own, origin)
+    return replace(_split(_read_all(files), shares, origin), **{name: _read_all(more) for name, more in own.items()})
 
 
 def _share(value: Any, otherwise: float) -> float:
@@ -58,28 +102,82 @@ def _share(value: Any, otherwise: float) -> float:
     return float(value) if isinstance(value, int | float) else otherwise
 
 
-def _given_texts(given: Path, shares: tuple[float, ...]) -> Texts:
+def _given_texts(given: Path, shares: tuple[float, ...]) -> Texts | LargeTexts:
     """A file, or a folder: its train.txt, valid.txt (and test.txt) where it has them, else all of its .txt files."""
     if not given.exists():
         raise TrainError(f"--data: {given} does not exist")
+    own: dict[str, list[Path]] = {}
     if given.is_file():
-        return _split(read_text(given), shares, str(given))
-    train, valid, test = (given / f"{name}.txt" for name in ("train", "valid", "test"))
-    if train.is_file() and valid.is_file():
-        return Texts(read_text(train), read_text(valid), str(given), read_text(test) if test.is_file() else "")
-    files = sorted(given.glob("*.txt"))
+        files = [given]
+    elif (given / "train.txt").is_file() and (given / "valid.txt").is_file():
+        files, shares = [given / "train.txt"], (0.0, 0.0)
+        own = {name: [given / f"{name}.txt"] for name in ("valid", "test") if (given / f"{name}.txt").is_file()}
+    else:
+        files = sorted(given.glob("*.txt"))
     if not files:
         raise TrainError(f"--data: {given} holds no .txt file")
-    return _split(_read_all(files), shares, str(given))
+    if _are_large([*files, *(file for more in own.values() for file in more)]):
+        return LargeTexts(files, shares, own, str(given))
+    texts = _split(_read_all(files), shares, str(given))
+    return replace(texts, **{name: _read_all(more) for name, more in own.items()})
+
+
+def _are_large(files: Sequence[Path]) -> bool:
+    return sum(file.stat().st_size for file in files) > LARGE
 
 
 def _split(text: str, shares: tuple[float, ...], origin: str) -> Texts:
-    """The last characters are for the test, those before them for validation, by their shares."""
+    train, valid, test = (text[first:last] for first, last in _cuts(len(text), shares))
+    return Texts(train, valid, origin, test)
+
+
+def _cuts(length: int, shares: tuple[float, ...]) -> list[tuple[int, int]]:
+    """Where train, valid and test are: the last characters are for the test, those before them for validation."""
     if any(not 0 <= share < 1 for share in shares) or sum(shares) >= 1:
         raise TrainError("train: data: valid and test: write shares that are together below 1, or files")
-    valid, test = (round(len(text) * share) for share in shares)
-    cut = len(text) - valid - test
-    return Texts(text[:cut], text[cut : cut + valid], origin, text[cut + valid :])
+    valid, test = (round(length * share) for share in shares)
+    cut = length - valid - test
+    return [(0, cut), (cut, cut + valid), (cut + valid, length)]
+
+
+def _blocks(files: Sequence[Path]) -> Iterator[str]:
+    """What `_read_all` returns, block by block."""
+    for number, path in enumerate(files):
+        last = "\n"
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                while block := file.read(BLOCK):
+                    last = block[-1]
+                    yield block
+        except OSError as error:
+            raise TrainError(f"{path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            read_text(path)  # tells where
+            raise
+        if last != "\n" and number + 1 < len(files):
+            yield "\n"
+
+
+def _between(blocks: Iterable[str], first: int, last: int) -> Iterator[str]:
+    """The characters from `first` to `last`."""
+    place = 0
+    for block in blocks:
+        yield block[max(0, first - place) : max(0, last - place)]
+        place += len(block)
+        if place >= last:
+            return
+
+
+def _pieces(blocks: Iterable[str]) -> Iterator[str]:
+    """A text in the pieces in which tokenizers encode it, so that the ids are those of the whole."""
+    open_text = ""
+    for block in blocks:
+        open_text += block
+        while cut := open_text.find("\n", PIECE) + 1:
+            yield open_text[:cut]
+            open_text = open_text[cut:]
+    if open_text:
+        yield open_text
 
 
 def _read_all(files: Sequence[Path]) -> str:

@@ -214,6 +214,9 @@ class Numbered:
         unknown = self._numbers[self._unknown]
         return np.asarray([self._numbers.get(piece, unknown) for piece in pieces], dtype=np.int64)
 
+    def offsets(self, text: str) -> NDArray[np.integer[Any]]:
+        raise TokenizerError("a tokenizer of two SentencePiece models does not tell where its pieces stand in a text")
+
     def decode(self, ids: Sequence[int]) -> str:
         pieces = [self._pieces.get(n, "") for n in known(ids, self.size) if n not in self._special]
         text = "".join(pieces).replace("▁", " ").strip()

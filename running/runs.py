@@ -78,7 +78,7 @@ def open_run(
     folder = Path(path)
     spec = read_spec(folder, plugins)
     checkpoint, step = find_checkpoint(folder, which)
-    model = build(spec, device=device, dtype=dtype)
+    model = build(spec, device=device, dtype=dtype, weights_follow=True)
     load_weights(model, read_checkpoint(checkpoint), checkpoint / WEIGHTS)
     tokenizer = read_tokenizer(folder / TOKENIZER) if (folder / TOKENIZER).is_file() else None
     return Run(folder, spec, model.eval(), tokenizer, checkpoint, step)

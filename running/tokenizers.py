@@ -51,6 +51,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> NDArray[np.integer[Any]]:
         """Ids [n] of `text`. Raises `TokenizerError` where a character is not known."""
 
+    def offsets(self, text: str) -> NDArray[np.integer[Any]]:
+        """Which characters each id of `encode(text)` stands for: [n, 2], from and to."""
+
     def decode(self, ids: Sequence[int]) -> str: ...
 
     def stream(self, after: Sequence[int] = ()) -> TextStream:
@@ -76,6 +79,9 @@ class Bytes:
 
         found = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
         return found.astype(np.int32) + len(self.specials) if self.specials else found
+
+    def offsets(self, text: str) -> NDArray[np.integer[Any]]:
+        return _offsets([len(character.encode("utf-8")) for character in text])
 
     def bytes_of(self, ids: Sequence[int]) -> bytes:
         """The bytes, without special ids."""
@@ -132,6 +138,9 @@ class Characters:
             raise TokenizerError(_unknown_characters(unknown))
         return ids
 
+    def offsets(self, text: str) -> NDArray[np.integer[Any]]:
+        return _offsets([len(character.lower()) if self.lowercase else 1 for character in text])
+
     def decode(self, ids: Sequence[int]) -> str:
         first = len(self.specials)
         return "".join(self.characters[token - first] for token in known(ids, self.size) if token >= first)
@@ -142,6 +151,14 @@ class Characters:
     def to_json(self) -> str:
         facts = {"characters": self.characters, "lowercase": self.lowercase, **_written(self.specials)}
         return json.dumps({FORMAT: 1, "type": self.kind, **facts}) + "\n"
+
+
+def _offsets(counts: Sequence[int]) -> NDArray[np.integer[Any]]:
+    """The characters of each id, where every character is `counts` ids."""
+    import numpy as np
+
+    first = np.repeat(np.arange(len(counts)), counts)
+    return np.stack([first, first + 1], 1)
 
 
 def _written(specials: Mapping[str, int]) -> dict[str, list[str]]:
@@ -195,6 +212,18 @@ class Pieces:
         pieces = [text] if self.framed else _pieces(text)
         encodings = self.library.encode_batch(pieces, add_special_tokens=self.framed)
         return np.concatenate([np.asarray(e.ids, dtype=np.int64) for e in encodings] or [np.zeros(0, dtype=np.int64)])
+
+    def offsets(self, text: str) -> NDArray[np.integer[Any]]:
+        import numpy as np
+
+        pieces = [text] if self.framed else _pieces(text)
+        found, before = [np.zeros((0, 2), dtype=np.int64)], 0
+        for piece, encoding in zip(
+            pieces, self.library.encode_batch(pieces, add_special_tokens=self.framed), strict=True
+        ):
+            found.append(np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2) + before)
+            before += len(piece)
+        return np.concatenate(found)
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.library.decode(known(ids, self.size), skip_special_tokens=True))

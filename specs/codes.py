@@ -257,11 +257,11 @@ CODES: dict[str, Code] = {
         "huggingface: {tensors: {wte: embed, ln_f: norm}}",
     ),
     "not-built": Code(
-        "a block that can be described and drawn, but not built yet",
-        "Every type of the language is validated, counted and drawn. A few options have no module yet, so `build`, "
-        "`train` and `generate` refuse specs that hold them.",
+        "a block that cannot be built from the spec alone",
+        "The rows of an embedding that is `pretrained` are the words of a tokenizer. `train` has one; `build` in "
+        "Python is given one (`tokenizer=`). Without it the spec is validated, counted and drawn.",
         "blockgraph build glove.yaml   # a spec whose embedding is `pretrained`",
-        "blockgraph draw glove.yaml -o glove.svg",
+        "blockgraph train glove.yaml",
     ),
     "number-text": Code(
         "a text that looks like a number",

@@ -22,6 +22,7 @@ from blockgraph.specs.kinds import (
     is_number,
 )
 from blockgraph.specs.models import AnyTexts, Model, Texts, one_or_many, typed
+from blockgraph.specs.train_data import Data, TextData
 
 # --- tasks: what is learned -------------------------------------------------------------------------------------------
 
@@ -58,12 +59,21 @@ class Classification(TaskModel):
     """A class for each sequence, or for each token, as the logits' shape says."""
 
     type: Literal["classification"] = "classification"
+    mixup: NotNegative = Field(0.0, description="above 0: rows are mixed, by shares from Beta(mixup, mixup)")
 
 
 class Regression(TaskModel):
     """A number; the loss is the mean squared error."""
 
     type: Literal["regression"] = "regression"
+
+
+class Spans(TaskModel):
+    """Where in the last of the texts the answer stands: extractive question answering (Rajpurkar et al. 2016)."""
+
+    type: Literal["spans"] = "spans"
+    start: Text | None = Field(None, description="the column with the answer's first character (default: it is found)")
+    stride: Size = Field(128, description="of a long text, tokens from a window's beginning to the next one's")
 
 
 class Contrastive(TaskModel):
@@ -73,92 +83,8 @@ class Contrastive(TaskModel):
 
 
 Task: TypeAlias = Annotated[
-    Annotated[CausalLM | MaskedLM | Seq2Seq | Classification | Regression | Contrastive, Discriminator("type")],
+    Annotated[CausalLM | MaskedLM | Seq2Seq | Classification | Regression | Spans | Contrastive, Discriminator("type")],
     typed("causal_lm"),
-]
-
-# --- data: what it is learned from ------------------------------------------------------------------------------------
-
-
-def _split(value: Any) -> Any:
-    """A share of the data (below 1), or files of its own."""
-    if is_number(value):
-        if not 0 <= value < 1:
-            raise PydanticCustomError("bad-option", "a share is at least 0 and below 1; else name files")
-        return float(value)
-    files = one_or_many(value)
-    if not files or not all(isinstance(file, str) and file for file in files):
-        raise PydanticCustomError("wrong-type", "write a share below 1, or the names of files")
-    return files
-
-
-Split: TypeAlias = Annotated[
-    float | tuple[str, ...], BeforeValidator(_split, json_schema_input_type=float | str | tuple[str, ...])
-]
-
-
-class TextData(Model):
-    """Running text; a share for validation is the tail."""
-
-    type: Literal["text"] = "text"
-    train: Texts = Field(("corpus/*.txt",), description="files, globs allowed")
-    valid: Split = Field(0.05, description="a share, or files")
-    test: Split | None = Field(None, description="a share, or files")
-
-
-class PairsData(Model):
-    """Two texts, line by line the same: source and target."""
-
-    type: Literal["pairs"] = "pairs"
-    train: Annotated[tuple[Text, Text], BeforeValidator(as_tuple)] = Field(description="source file, target file")
-    valid: Split = Field(0.05, description="a share, or two files")
-    test: Split | None = Field(None, description="a share, or two files")
-
-
-class TableData(Model):
-    """A csv, tsv or jsonl file; `columns` says which of its columns each input reads."""
-
-    type: Literal["table"] = "table"
-    train: Texts = Field(description="files, globs allowed")
-    columns: Annotated[dict[str, Texts], Field(min_length=1)] = Field(description="{input: column or [columns]}")
-    label: Text | None = Field(None, description="the column with the target")
-    valid: Split = Field(0.05, description="a share, or files")
-    test: Split | None = Field(None, description="a share, or files")
-
-
-class ImagesData(Model):
-    """Folders of pictures, one folder a class."""
-
-    type: Literal["images"] = "images"
-    train: Text = Field(description="the folder of folders")
-    valid: Split = Field(0.05, description="a share, or a folder")
-    test: Split | None = Field(None, description="a share, or a folder")
-    augment: Literal["none", "flip_crop"] = "none"
-
-
-class GeneratedData(Model):
-    """Texts and what becomes of them, made as they are needed; validation and test have rows of their own."""
-
-    count: Size = Field(100_000, description="training rows")
-    longest: Size = Field(16, description="symbols in a text at most")
-    symbols: Text = Field("abcdefghijklmnopqrstuvwxyz", description="what a text is made of")
-
-
-class CopyData(GeneratedData):
-    """The target is the source."""
-
-    type: Literal["copy"] = "copy"
-
-
-class ReverseData(GeneratedData):
-    """The target is the source backwards."""
-
-    type: Literal["reverse"] = "reverse"
-
-
-Data: TypeAlias = Annotated[
-    Annotated[TextData | PairsData | TableData | ImagesData | CopyData | ReverseData, Discriminator("type")],
-    typed("text"),
 ]
 
 # --- tokenizers -------------------------------------------------------------------------------------------------------

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
@@ -41,6 +39,9 @@ class Input(ABC):
     @abstractmethod
     def add(self, rows: Columns, batch: Batch, tools: Tools) -> None: ...
 
+    def vary(self, batch: Batch, random: np.random.Generator) -> None:  # noqa: B027 (most vary nothing)
+        """Changes what was added as it is wanted while learning only; all that is drawn comes from `random`."""
+
 
 @dataclass(frozen=True)
 class TextInput(Input):
@@ -49,26 +50,46 @@ class TextInput(Input):
 
     segments: str | None = None
     framed: bool = True  # with the start; a source of seq2seq has the end only
+    prefix: str = ""  # stands before the first text, as T5 says its task (Raffel et al. 2020, §2.4)
 
     def columns(self, tools: Tools) -> list[Column]:
-        found = [Column(self.name, lambda values: self._encoded(values, tools)[0])]
+        found = [Column(self.name, lambda values: np.concatenate(self.pieces(values, tools)))]
         if self.segments is not None:
-            found.append(Column(self.segments, lambda values: self._encoded(values, tools)[1], "<i2"))
+            found.append(Column(self.segments, lambda values: _segments(self.pieces(values, tools)), "<i2"))
         return found
 
-    def _encoded(self, values: Mapping[str, Any], tools: Tools) -> tuple[Array, Array]:
-        """Ids, and which field each is of."""
-        parts = [tools.encode(text_of(values, field)) for field in self.fields]
+    def pieces(self, values: Mapping[str, Any], tools: Tools) -> list[Array]:
+        """The ids of each field, with what stands around them."""
+        parts = [tools.encode(text) for text in self._texts(values)]
         if not any(len(part) for part in parts):
             raise RowError(f"{' and '.join(self.fields)} {'is' if len(parts) == 1 else 'are'} empty")
-        start, end = tools.specials.start if self.framed else None, tools.specials.end
-        room = tools.length - (start is not None) - (len(parts) if end is not None else 0)
-        ends = [] if end is None else [end]
-        pieces = [np.concatenate([part, ends]).astype(np.int64) for part in shortened(parts, max(1, room))]
-        if start is not None:
-            pieces[0] = np.concatenate([[start], pieces[0]])
-        which = [np.full(len(piece), min(number, 1)) for number, piece in enumerate(pieces)]
-        return np.concatenate(pieces), np.concatenate(which)
+        ends = [tools.specials.end] if self.ends(tools) else []
+        room = max(1, tools.length - self._around(tools))
+        pieces = [np.concatenate([part, ends]).astype(np.int64) for part in shortened(parts, room)]
+        if self.starts(tools):
+            pieces[0] = np.concatenate([[tools.specials.start], pieces[0]])
+        return pieces
+
+    def room(self, values: Mapping[str, Any], tools: Tools) -> int:
+        """How many ids the last field may have beside the others. Raises `RowError` where there is no room."""
+        taken = sum(len(tools.encode(text)) for text in self._texts(values)[:-1])
+        room = tools.length - self._around(tools) - taken
+        if room < 1:
+            raise RowError(f"{' and '.join(self.fields[:-1])} leaves no room within {tools.length} ids")
+        return room
+
+    def starts(self, tools: Tools) -> bool:
+        return self.framed and tools.specials.start is not None
+
+    def ends(self, tools: Tools) -> bool:
+        return tools.specials.end is not None
+
+    def _around(self, tools: Tools) -> int:
+        return self.starts(tools) + self.ends(tools) * len(self.fields)
+
+    def _texts(self, values: Mapping[str, Any]) -> list[str]:
+        texts = [text_of(values, field) for field in self.fields]
+        return [self.prefix + texts[0], *texts[1:]]
 
     def add(self, rows: Columns, batch: Batch, tools: Tools) -> None:
         ids, real = padded(rows[self.name], tools.specials.pad or 0)
@@ -80,32 +101,9 @@ class TextInput(Input):
         batch.tokens += sum(len(row) for row in rows[self.name])
 
 
-@dataclass(frozen=True)
-class NumbersInput(Input):
-    """Numbers of a fixed shape: a list in a jsonl file, one field, or as many fields as there are numbers."""
-
-    shape: tuple[int, ...] = ()
-
-    def value_of(self, text: str) -> Any:
-        """A number, or a list of them as in JSON."""
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-
-    def columns(self, tools: Tools) -> list[Column]:
-        def encode(values: Mapping[str, Any]) -> Array:
-            given = [values.get(field) for field in self.fields]
-            try:
-                return np.asarray(given[0] if len(given) == 1 else given, dtype="<f4").reshape(self.shape)
-            except (TypeError, ValueError):
-                raise RowError(f"{', '.join(self.fields)} is no array of numbers {list(self.shape)}") from None
-
-        return [Column(self.name, encode, "<f4", self.shape)]
-
-    def add(self, rows: Columns, batch: Batch, tools: Tools) -> None:
-        batch.inputs[self.name] = torch.from_numpy(np.stack(list(rows[self.name])).astype(np.float32))
-        batch.tokens += len(rows[self.name])
+def _segments(pieces: list[Array]) -> Array:
+    """Which field each id is of: the first, or another."""
+    return np.concatenate([np.full(len(piece), min(number, 1)) for number, piece in enumerate(pieces)])
 
 
 def shortened(parts: list[Array], room: int) -> list[Array]:

@@ -29,6 +29,8 @@ class Classification(Task):
     kind: ClassVar[str] = "classification"
     has_labels: ClassVar[bool] = True
     field: str = "label"
+    classes: int = 2
+    mixup: float = 0.0
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -54,6 +56,21 @@ class Classification(Task):
     def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
         batch.targets[self.name] = torch.tensor([int(row) for row in rows[self.name]])
         batch.counts[self.name] = len(rows[self.name])
+
+    def vary(self, batch: Batch, random: np.random.Generator) -> None:
+        """mixup (Zhang et al. 2018, eq. 1): each row is mixed with another one of the batch, its target as well."""
+        if not self.mixup:
+            return
+        targets = batch.targets[self.name]
+        others = torch.from_numpy(random.permutation(len(targets)))
+        share = torch.from_numpy(random.beta(self.mixup, self.mixup, len(targets)).astype(np.float32))
+
+        def mixed(x: torch.Tensor) -> torch.Tensor:
+            weight = share.view(-1, *[1] * (x.dim() - 1))
+            return weight * x + (1 - weight) * x[others]
+
+        batch.inputs = {name: mixed(x) for name, x in batch.inputs.items()}
+        batch.targets[self.name] = mixed(torch.nn.functional.one_hot(targets, self.classes).float())
 
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return cross_entropy(output, targets, self.smoothing)

@@ -1,4 +1,5 @@
-"""Tasks on one long text: the next token, and hidden tokens. Legend: B rows, T positions, V vocabulary."""
+"""Tasks on one long text, such as the texts of all rows: the next token, and hidden tokens. Legend: B rows,
+T positions, V vocabulary."""
 
 from __future__ import annotations
 
@@ -38,6 +39,11 @@ class CausalLM(Task):
     looks_ahead: ClassVar[bool] = True
     has_perplexity: ClassVar[bool] = True
     input: str = "tokens"
+    texts: tuple[str, ...] = ()
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        return self.texts
 
     def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
         ids = torch.from_numpy(windows(rows))  # [B, T+1]
@@ -68,6 +74,11 @@ class MaskedLM(Task):
     has_perplexity: ClassVar[bool] = True
     input: str = "tokens"
     rate: float = 0.15
+    texts: tuple[str, ...] = ()
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        return self.texts
 
     def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
         ids = windows(rows)[:, :-1]  # [B, T]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,11 @@ import torch
 from blockgraph.data.batch import Batch, Feed, Split
 from blockgraph.data.errors import TrainError
 from blockgraph.data.feeds import Windows
-from blockgraph.data.records import Record, Records
+from blockgraph.data.records import BadRow, Record, Records
+from blockgraph.data.sources import WantedFields
 from blockgraph.data.specials import Specials
 from blockgraph.tasks.inputs import Input, TextInput
+from blockgraph.tasks.pictures import NumbersInput
 from blockgraph.tasks.task import Task, Tools
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ LOSS = "loss"
 class Lesson:
     """`stream`: it learns from one long text, not from rows. `fixed` are the ids that the model's inputs name,
     `needs` those without which the tasks cannot be, `reserves` those that a tokenizer made for them has. `classes`: how
-    many the outputs of tasks have; `vocabulary`: how many ids the inputs have (None: nothing is text)."""
+    many the outputs of tasks have; `vocabulary`: how many ids the inputs have (None: nothing is text). `strict`:
+    a row that cannot be used is an error."""
 
     tasks: tuple[Task, ...]
     inputs: tuple[Input, ...] = ()
@@ -43,6 +46,7 @@ class Lesson:
     reserves: tuple[str, ...] = ()
     classes: dict[str, int] = field(default_factory=dict)
     vocabulary: int | None = None
+    strict: bool = False
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -56,11 +60,30 @@ class Lesson:
         found = [name for part in self.inputs if isinstance(part, TextInput) for name in part.fields]
         return tuple(dict.fromkeys([*found, *(name for task in self.tasks for name in task.text_fields)]))
 
+    @property
+    def wanted(self) -> WantedFields:
+        return WantedFields(self.fields, self.picture_fields)
+
+    @property
+    def picture_fields(self) -> tuple[str, ...]:
+        """Those that are arrays [C, H, W], or name the file of a picture."""
+        parts = [part for part in self.inputs if isinstance(part, NumbersInput) and part.is_picture]
+        return tuple(dict.fromkeys(name for part in parts for name in part.fields))
+
     def columns(self) -> list[Column]:
         """Every column of the encoded rows, each once."""
         found = [column for part in self.inputs for column in part.columns(self.tools)]
         found += [column for task in self.tasks for column in task.columns(self.tools)]
         return list({column.name: column for column in found}.values())
+
+    def rows(self, rows: Iterable[Record | BadRow]) -> Iterator[Record | BadRow]:
+        """Rows as they are encoded: a long text may become several."""
+        for row in rows:
+            found = [row]
+            for task in self.tasks:
+                parts = [task.split(one, self.tools) if isinstance(one, Record) else [one] for one in found]
+                found = [one for part in parts for one in part]
+            yield from found
 
     def collect_labels(self, data: Records) -> None:
         """The names of the classes, from the training rows. Raises `TrainError` where an output has too few places."""
@@ -100,6 +123,9 @@ class Lesson:
             part.add(rows, batch, self.tools)
         for task in self.tasks:
             task.add(rows, batch, self.tools, random)
+        varying: list[Input | Task] = [*self.inputs, *self.tasks] if learning else []
+        for one in varying:
+            one.vary(batch, random)
         return batch
 
     def totals(self, batches: Iterable[Batch]) -> dict[str, int]:
@@ -112,7 +138,7 @@ class Lesson:
     def loss(self, outputs: Outputs, batch: Batch, totals: dict[str, int]) -> torch.Tensor:
         """The part of a step's loss that is this batch's: each task's mean over the step, times its weight."""
         parts = [
-            task.loss(outputs[task.output], batch.targets[task.name]) * (task.weight / max(1, totals[task.name]))
+            task.loss(task.taken(outputs), batch.targets[task.name]) * (task.weight / max(1, totals[task.name]))
             for task in self.tasks
         ]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
@@ -129,7 +155,7 @@ class Lesson:
             outputs = forward(batch.inputs)
             for task in self.tasks:
                 if task.name in scores:
-                    scores[task.name].add(outputs[task.output], batch.targets[task.name])
+                    scores[task.name].add(task.taken(outputs), batch.targets[task.name])
                 for name, (total, count) in self._measured(task, outputs, batch).items():
                     key = self.key(task, name)
                     sums[key] = sums.get(key, 0.0) + total
@@ -149,7 +175,7 @@ class Lesson:
 
     @staticmethod
     def _measured(task: Task, outputs: Outputs, batch: Batch) -> dict[str, tuple[float, int]]:
-        output, targets = outputs[task.output], batch.targets[task.name]
+        output, targets = task.taken(outputs), batch.targets[task.name]
         smoothing, task.smoothing = task.smoothing, 0.0
         try:
             loss = float(task.loss(output, targets))

@@ -10,13 +10,13 @@ from blockgraph.tasks.task import IGNORED
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
     """Summed cross-entropy in nats of logits [..., C] on targets int64 [...], computed in fp32; targets that are
-    `IGNORED` count nothing.
+    `IGNORED` count nothing. Targets may be shares of the classes, float [..., C].
 
     `smoothing` ε mixes the target with the uniform distribution (Szegedy et al. 2016, §7).
     """
     return nn.functional.cross_entropy(
         logits.flatten(0, -2).float(),
-        targets.flatten(),
+        targets.flatten(0, -2) if targets.is_floating_point() else targets.flatten(),
         reduction="sum",
         ignore_index=IGNORED,
         label_smoothing=smoothing,

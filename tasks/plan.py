@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from blockgraph.data.errors import TrainError
+from blockgraph.data.images import MODES
 from blockgraph.data.specials import Specials
-from blockgraph.tasks.inputs import Input, NumbersInput, TextInput
+from blockgraph.tasks.contrastive import Contrastive
+from blockgraph.tasks.inputs import Input, TextInput
 from blockgraph.tasks.labels import Classification, Regression, TokenClassification
 from blockgraph.tasks.language import CausalLM, MaskedLM
 from blockgraph.tasks.lesson import Lesson
+from blockgraph.tasks.pictures import CROP, Levels, NumbersInput, Varied
 from blockgraph.tasks.seq2seq import Seq2Seq
+from blockgraph.tasks.spans import Spans
 from blockgraph.tasks.task import Task, Tools
 
 if TYPE_CHECKING:
@@ -43,19 +47,18 @@ class _Planning:
     # -- one long text -------------------------------------------------------------------------------------------------
 
     def _streamed(self, task: Any) -> Lesson:
-        if self.section.data.type != "text":
-            raise TrainError(f"train: data: {task.type} learns from text, not from {self.section.data.type}")
         name = self._token_input(task.type, 0)
+        texts = self._streamed_fields(task.type, name)
         self._all_filled(task.type, {name})
         output, value = self._output(task)
         self._logits(task.type, output, value, 3)
-        common = {"name": task.type, "output": output, "weight": task.weight, "input": name}
+        common = {"name": task.type, "output": output, "weight": task.weight, "input": name, "texts": texts}
         made: Task
         if task.type == "causal_lm":
             made = CausalLM(**common, smoothing=task.label_smoothing)
         else:
             made = MaskedLM(**common, rate=task.rate)
-        needs = ("mask",) if task.type == "masked_lm" else ()
+        needs = (("end",) if texts else ()) + (("mask",) if task.type == "masked_lm" else ())
         return Lesson(
             (made,),
             (),
@@ -66,7 +69,24 @@ class _Planning:
             reserves=needs,
             classes={task.type: value.value.width},
             vocabulary=self._vocabulary([name]),
+            strict=self._strict,
         )
+
+    def _streamed_fields(self, kind: str, name: str) -> tuple[str, ...]:
+        """The fields of a row that are learned one behind the other; none: the data is running text."""
+        data = self.section.data
+        if data.type == "text":
+            return ()
+        if data.type == "pairs":
+            return ("source", "target")
+        if data.type not in ("table", "hub") or set(data.columns) != {name}:
+            wanted = f"columns: {{{name}: text}}"
+            raise TrainError(f"train: data: {kind} learns from text, pairs, or the texts of a table ({wanted})")
+        return tuple(data.columns[name])
+
+    @property
+    def _strict(self) -> bool:
+        return getattr(self.section.data, "bad_rows", "skip") == "stop"
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
@@ -88,10 +108,11 @@ class _Planning:
             reserves=("pad", "start", "end") if texts else (),
             classes={task.name: width for task in tasks if (width := self._width(task)) is not None},
             vocabulary=self._vocabulary(texts),
+            strict=self._strict,
         )
 
     def _width(self, task: Task) -> int | None:
-        return None if isinstance(task, Regression) else self.outputs[task.output].value.width
+        return None if isinstance(task, Regression | Spans | Contrastive) else self.outputs[task.output].value.width
 
     def _vocabulary(self, names: list[str]) -> int | None:
         """How many ids every text input has room for."""
@@ -100,13 +121,15 @@ class _Planning:
     def _fields(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Which fields of a row each input is made of."""
         data = self.section.data
-        if data.type == "table":
+        if data.type in ("table", "npz", "hub"):
             for name, columns in data.columns.items():
                 if name not in self.inputs:
                     raise TrainError(
                         f"train: data: columns: there is no input '{name}'; there is {', '.join(self.inputs)}"
                     )
                 yield name, tuple(columns)
+        elif data.type == "images":
+            yield self._picture_input(), ("image",)
         elif data.type == "text":
             raise TrainError(f"train: data: {self.section.task[0].type} learns from rows: pairs, a table or images")
         else:
@@ -132,16 +155,70 @@ class _Planning:
             return TokenClassification(**common, field=label, words=fields[first][0])
         if task.type == "classification":
             self._logits(task.type, output, value, 2)
-            return Classification(**common, field=label)
+            if task.mixup and any(name in self.tokens for name in fields):
+                raise TrainError("train: task: mixup mixes numbers, and this model reads ids: leave it out")
+            return Classification(**common, field=label, classes=value.value.width, mixup=task.mixup)
         if task.type == "regression":
             return Regression(**common, field=label)
-        raise TrainError(f"train: task: {task.type} is not there yet")
+        if task.type == "spans":
+            return self._spans(task, common, fields)
+        if value.value.rank != 2:
+            raise TrainError(f"contrastive needs similarities [B, B]; the output '{output}' is {value.value}")
+        return Contrastive(**common)
+
+    def _spans(self, task: Any, common: dict[str, Any], fields: Mapping[str, tuple[str, ...]]) -> Spans:
+        """Both ends at one output [B, T, 2], or at two [B, T]: the chosen one and the one after it."""
+        names = list(self.outputs)
+        place, value = names.index(common["output"]), self.outputs[common["output"]].value
+        last = names[place + 1] if value.rank == 2 and place + 1 < len(names) else None
+        if not (value.rank == 3 and value.width == 2) and (last is None or self.outputs[last].value.rank != 2):
+            raise TrainError(f"spans needs logits [B, T, 2], or two outputs [B, T]; '{common['output']}' is {value}")
+        if task.label_smoothing:
+            raise TrainError("train: task: spans has no label_smoothing: leave it out")
+        name = next((name for name in fields if name in self.tokens), None)
+        if name is None:
+            raise TrainError("train: data: columns: spans reads one token input, such as {tokens: [question, context]}")
+        part = self._input(name, fields[name], False)
+        assert isinstance(part, TextInput)
+        label = task.label or getattr(self.section.data, "label", None) or "answer"
+        return Spans(**common, part=part, field=label, start=task.start, stride=task.stride, last=last)
 
     def _input(self, name: str, parts: tuple[str, ...], seq2seq: bool) -> Input:
         item = self.inputs[name]
         if item.value.vocabulary is None:
-            return NumbersInput(name, parts, tuple(int(size) for size in item.value.shape[1:]))
-        return TextInput(name, parts, self._segments(name) if len(parts) > 1 else None, framed=not seq2seq)
+            return self._numbers(name, parts)
+        prefix = getattr(self.section.data, "prefix", None) if name == self._token_input("prefix", 0) else None
+        segments = self._segments(name) if len(parts) > 1 else None
+        return TextInput(name, parts, segments, not seq2seq, prefix or "")
+
+    def _numbers(self, name: str, parts: tuple[str, ...]) -> NumbersInput:
+        data, value = self.section.data, self.inputs[name].value
+        if any(size.known is None for size in value.shape[1:]):
+            raise TrainError(f"train: data: the input '{name}' is {value}: its sizes must be known to learn from rows")
+        shape = tuple(int(size) for size in value.shape[1:])
+        if data.type not in ("table", "npz", "images", "hub"):
+            return NumbersInput(name, parts, shape)
+        levels = Levels(data.scale, data.mean, data.std)
+        if any(len(given) not in (1, shape[0] if shape else 1) for given in (data.mean, data.std)):
+            raise TrainError(f"train: data: mean and std: one number, or {shape[0]}, one for each channel of '{name}'")
+        dtype = "|u1" if data.type == "images" else "<f4"
+        return NumbersInput(name, parts, shape, levels, self._varied(data.augment, shape), dtype)
+
+    def _varied(self, augment: Any, shape: tuple[int, ...]) -> Varied | None:
+        if augment.type == "none" or len(shape) != 3:
+            return None
+        if augment.type == "shift":
+            return Varied((augment.pixels, augment.pixels))
+        return Varied((max(1, shape[1] // CROP), max(1, shape[2] // CROP)), flip=True)
+
+    def _picture_input(self) -> str:
+        """The first input that a picture fits."""
+        for name, item in self.inputs.items():
+            if item.value.vocabulary is None and item.value.rank == 4 and item.value.shape[1].known in MODES:
+                return name
+        raise TrainError(
+            f"{self.model.name} has no input for pictures: write one such as `image: {{shape: [3, 224, 224]}}`"
+        )
 
     def _segments(self, name: str) -> str | None:
         """The input beside `name` that tells a position's segment: optional ids over the same positions."""

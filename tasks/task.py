@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from blockgraph.data.examples import Array, Column
+    from blockgraph.data.records import BadRow, Record
     from blockgraph.running.tokenizers import Tokenizer
     from blockgraph.tasks.asking import Answer, Asked
     from blockgraph.tasks.scores import Score
@@ -45,6 +46,10 @@ class Tools:
             return self.tokenizer.encode(text)
         except TokenizerError as error:
             raise RowError(str(error)) from None
+
+    def offsets(self, text: str) -> Array:
+        assert self.tokenizer is not None
+        return self.tokenizer.offsets(text)
 
 
 @dataclass
@@ -79,9 +84,20 @@ class Task(ABC):
         """The names of classes in a row, for tasks that have classes; they are collected before rows are encoded."""
         return []
 
+    def split(self, row: Record, tools: Tools) -> Iterator[Record | BadRow]:
+        """The rows that are learned from instead of this one: windows of a long text."""
+        yield row
+
+    def taken(self, outputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Of the model's outputs what `loss` and `measures` read."""
+        return outputs[self.output]
+
     @abstractmethod
     def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
         """Adds the task's targets, their count, and the inputs that it makes itself."""
+
+    def vary(self, batch: Batch, random: np.random.Generator) -> None:  # noqa: B027 (most vary nothing)
+        """Changes the batch as it is wanted while learning only; all that is drawn comes from `random`."""
 
     @abstractmethod
     def loss(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

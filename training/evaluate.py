@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any
 
 from blockgraph.data.batch import Batch, Split
 from blockgraph.data.records import SPLITS, BadRow, Record, Records, RowError
-from blockgraph.data.sources import source_of
-from blockgraph.data.tables import DELIMITERS, Table
+from blockgraph.data.sources import Source, one_file, source_of
+from blockgraph.data.tables import DELIMITERS
 from blockgraph.data.texts import Texts, read_text
 from blockgraph.tasks.asking import TOGETHER, Choices, in_groups
 from blockgraph.tasks.lesson import LOSS
@@ -169,12 +169,12 @@ def _facts(trained: Trained) -> dict[str, Any]:
     return run.facts()
 
 
-def _own(trained: Trained, split: str | None) -> tuple[Texts | Records, str]:
+def _own(trained: Trained, split: str | None) -> tuple[Source, str]:
     """What the run learned from, and which split of it. Raises `TrainError` where it is gone or not the same."""
     facts = _facts(trained)
     given = Path(facts["given"]) if facts["given"] else None
     try:
-        source = source_of(trained.section.data, Path(facts["folder"]), given, trained.lesson.fields)
+        source = source_of(trained.section.data, Path(facts["folder"]), given, trained.lesson.wanted)
     except TrainError as error:
         raise TrainError(f"what the run learned from is not found: {error}; or give its files by --data") from None
     if source.sha256 != facts["sha256"]:
@@ -182,7 +182,7 @@ def _own(trained: Trained, split: str | None) -> tuple[Texts | Records, str]:
     return source, _split_name(split, facts["counts"], trained.run.folder)
 
 
-def _split_name(split: str | None, counts: dict[str, int], where: Path) -> str:
+def _split_name(split: str | None, counts: Mapping[str, int], where: Path) -> str:
     there = [name for name in SPLITS if counts.get(name)]
     name = split if split is not None else next((one for one in ("test", "valid", "train") if one in there), "test")
     if name not in there:
@@ -190,29 +190,34 @@ def _split_name(split: str | None, counts: dict[str, int], where: Path) -> str:
     return name
 
 
-def _new(trained: Trained, split: str | None, data: Path) -> tuple[Texts | Records, str]:
+def _new(trained: Trained, split: str | None, data: Path) -> tuple[Source, str]:
     """New data and which split of it: a single file is one by itself."""
     if not data.exists():
         raise TrainError(f"--data: {data} does not exist")
     if data.is_dir():
-        source = source_of(trained.section.data, None, data, trained.lesson.fields)
-        there = dict(source.splits()) if isinstance(source, Texts) else {name: source.has(name) for name in SPLITS}
-        return source, _split_name(split, {name: bool(rows) for name, rows in there.items()}, data)
+        source = source_of(trained.section.data, None, data, trained.lesson.wanted)
+        there = {name: _has(source, name) for name in SPLITS}
+        return source, _split_name(split, there, data)
     if split is not None:
         raise TrainError(f"--split {split}: {data} is one file, all of which is judged: leave --split out")
     if trained.lesson.stream:
         return Texts(read_text(data), "", data.name), "train"
-    if not is_table(data):
+    section = trained.section.data
+    if section.type != "npz" and not is_table(data) and getattr(section, "header", None) is None:
         raise TrainError(f"--data: {data} is no table: give a csv, tsv or jsonl file with the columns that are read")
-    return Table([data], trained.lesson.fields), "train"
+    return one_file(section, data, trained.lesson.wanted), "train"
 
 
-def _anew(trained: Trained, source: Texts | Records, name: str, folder: Path, alternatives: str | None) -> _Chosen:
+def _has(source: Source, split: str) -> bool:
+    return source.has(split) if isinstance(source, Records) else any(source.pieces(split))
+
+
+def _anew(trained: Trained, source: Source, name: str, folder: Path, alternatives: str | None) -> _Chosen:
     """The split `name` of a source, encoded into `folder` as if it were all there is."""
     lesson, encoded = trained.lesson, RunData(folder)
     fields = [field for task in lesson.tasks if task.writes for field in task.text_fields]
-    if isinstance(source, Texts):
-        alone: Texts | Records = Texts(dict(source.splits())[name], "", source.origin)
+    if not isinstance(source, Records):
+        alone: Source = Texts("".join(source.pieces(name)), "", source.origin)
     else:
         alone = _Part(source, name, alternatives, fields)
     bad = encoded.write(alone, lesson, lesson.tools.tokenizer, folder=folder, given=None)
@@ -249,5 +254,5 @@ def is_table(path: Path) -> bool:
     return name.suffix in TABLES and name.suffix != ".txt"
 
 
-def _rows_of(source: Texts | Records, split: str) -> Callable[[], Iterator[Record | BadRow]] | None:
+def _rows_of(source: Source, split: str) -> Callable[[], Iterator[Record | BadRow]] | None:
     return (lambda: source.rows(split)) if isinstance(source, Records) else None

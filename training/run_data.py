@@ -11,9 +11,9 @@ import numpy as np
 
 from blockgraph.data.examples import Column, Examples, write_examples
 from blockgraph.data.feeds import AllRows, Measure, Rows, WholeText, Windows
-from blockgraph.data.ids import Ids, encode_to, map_ids
+from blockgraph.data.ids import Ids, map_ids, write_documents, write_ids
 from blockgraph.data.records import SPLITS, BadRow, Records
-from blockgraph.data.texts import Texts
+from blockgraph.data.sources import Source
 from blockgraph.running.manifests import MANIFEST, digest, manifest_text, verify
 from blockgraph.running.runs import TOKENIZER
 from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
@@ -42,7 +42,7 @@ class RunData:
 
     def write(
         self,
-        source: Texts | Records,
+        source: Source,
         lesson: Lesson,
         tokenizer: Tokenizer | None,
         *,
@@ -70,7 +70,7 @@ class RunData:
             (self.run / TOKENIZER).is_file() or self.facts()["tokenizer"] == NOT_ENCODED
         )
 
-    def check(self, source: Texts | Records) -> None:
+    def check(self, source: Source) -> None:
         """Raises `TrainError` where data or tokenizer is not what the run was begun with, `DamagedCheckpoint` where the
         files are not what was written."""
         facts = self.facts()
@@ -138,16 +138,16 @@ class RunData:
 
 
 def _encode(
-    folder: Path, source: Texts | Records, lesson: Lesson, tokenizer: Tokenizer | None
+    folder: Path, source: Source, lesson: Lesson, tokenizer: Tokenizer | None
 ) -> tuple[dict[str, int], list[BadRow]]:
-    if isinstance(source, Texts):
+    if not isinstance(source, Records):
         assert tokenizer is not None
-        return {name: len(encode_to(folder / f"{name}.bin", text, tokenizer)) for name, text in source.splits()}, []
+        return {name: write_ids(folder / f"{name}.bin", source.pieces(name), tokenizer) for name in source.splits}, []
     counts: dict[str, int] = {}
     bad: list[BadRow] = []
     for split in SPLITS:
         if source.has(split):
-            counts[split], left_out = write_examples(folder, split, source.rows(split), lesson.columns())
+            counts[split], left_out = _write_rows(folder, split, source, lesson, tokenizer)
             bad += left_out
     if not counts.get("train"):
         why = f": {bad[0]}" if bad else ""
@@ -155,13 +155,25 @@ def _encode(
     return counts, bad
 
 
+def _write_rows(
+    folder: Path, split: str, source: Records, lesson: Lesson, tokenizer: Tokenizer | None
+) -> tuple[int, list[BadRow]]:
+    rows = lesson.rows(source.rows(split))
+    if not lesson.stream:
+        return write_examples(folder, split, rows, lesson.columns(), lesson.strict)
+    assert tokenizer is not None and lesson.tools.specials.end is not None
+    return write_documents(
+        folder / f"{split}.bin", rows, lesson.text_fields, tokenizer, lesson.tools.specials.end, lesson.strict
+    )
+
+
 def _lengths(examples: Examples, columns: list[Column]) -> Any:
     """How long a row is in a batch: all its texts together."""
-    found = np.zeros(len(examples), np.int64)
+    found = np.zeros(len(examples), np.int64)  # rows without texts count one each
     for column in columns:
         if column.shape is None and len(examples):
             found += examples.lengths(column.name)
-    return found
+    return np.maximum(found, 1)
 
 
 def _measure(batch: Batch) -> Measure:

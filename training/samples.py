@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from blockgraph.data.records import Record, Records, RowError
-from blockgraph.data.texts import Texts
+from blockgraph.data.sources import Source
 from blockgraph.specs.diagnostics import BlockgraphError
 from blockgraph.tasks.asking import Asked, Choices
 from blockgraph.tasks.language import TEXT
@@ -40,7 +40,7 @@ class Samples:
     path: Path
 
     @classmethod
-    def of(cls, trainer: Trainer, data: Texts | Records, path: Path) -> Samples:
+    def of(cls, trainer: Trainer, data: Source, path: Path) -> Samples:
         """With as many rows of the validation data (else of the training data) as the settings ask for. What the file
         tells of steps that are still to come (again) goes. Raises `TrainError` where the task writes no texts."""
         task, progress = trainer.lesson.tasks[0], trainer.progress
@@ -95,9 +95,10 @@ def _step_of(line: str) -> int:
     return int(number) if number.isdigit() else 0
 
 
-def _rows(data: Texts | Records, count: int) -> list[Mapping[str, Any]]:
-    if isinstance(data, Texts):
-        lines = (line.strip()[:PROMPT] for line in (data.valid or data.train)[:READ].splitlines())
+def _rows(data: Source, count: int) -> list[Mapping[str, Any]]:
+    if not isinstance(data, Records):
+        pieces = (piece for split in ("valid", "train") for piece in data.pieces(split) if piece)
+        lines = (line.strip()[:PROMPT] for line in next(pieces, "")[:READ].splitlines())
         return list(islice(({TEXT: line} for line in lines if line), count))
     rows = data.rows("valid" if data.has("valid") else "train")
     return [row.values for row in islice((row for row in rows if isinstance(row, Record)), count)]

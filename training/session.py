@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from blockgraph.data.records import SPLITS, BadRow, Record, Records
-from blockgraph.data.sources import source_of
+from blockgraph.data.sources import Source, source_of
 from blockgraph.data.specials import NAMES, specials_of
 from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
@@ -21,6 +21,7 @@ from blockgraph.running.generate import longest
 from blockgraph.running.low_rank import DOWN
 from blockgraph.running.manifests import step_folders
 from blockgraph.running.tokenizers import Tokenizer
+from blockgraph.running.vectors import load_vectors
 from blockgraph.running.weights import load_weights
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
 from blockgraph.tasks.lesson import Lesson
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 PLOT_EVERY = 60.0  # seconds
 SHOWN = 5  # rows that were left out and are told of
+MANY = 0.1  # share of rows that were left out above which something is wrong with all of them
 
 Draw = Callable[["Spec", Path], None]  # writes the model's picture
 
@@ -51,7 +53,7 @@ Draw = Callable[["Spec", Path], None]  # writes the model's picture
 class Sources:
     """What is learned from; the folder that the spec's paths are relative to; where `--data` pointed."""
 
-    data: Texts | Records
+    data: Source
     folder: Path
     given: Path | None
 
@@ -105,7 +107,7 @@ class Session:
         return start
 
     @property
-    def _data(self) -> Texts | Records:
+    def _data(self) -> Source:
         assert self._read is not None
         return self._read.data
 
@@ -148,7 +150,7 @@ class Session:
         if resume and data is None and self.run.data.written and (before := self.run.data.facts()["given"]):
             given = Path(before)
         folder = self._folder("train", "data", "train")
-        found = data if isinstance(data, Texts) else source_of(self._section.data, folder, given, lesson.fields)
+        found = data if isinstance(data, Texts) else source_of(self._section.data, folder, given, lesson.wanted)
         return Sources(found, folder, given)
 
     def _folder(self, *path: str) -> Path:
@@ -190,6 +192,9 @@ class Session:
             self.reporter.message(f"left out: {row}")
         if len(bad) > SHOWN:
             self.reporter.message(f"left out: {len(bad) - SHOWN:,} rows more")
+        rows = len(bad) + sum(self.run.data.facts()["counts"].values())
+        if len(bad) > MANY * rows:
+            self.reporter.message(f"careful: {len(bad):,} of {rows:,} rows were left out: are the columns right?")
 
     def _equip(self, lesson: Lesson, tokenizer: Tokenizer | None) -> None:
         """Gives the lesson its tokenizer and the ids that stand for no text; the input's own win."""
@@ -207,7 +212,7 @@ class Session:
 
         return show(self.spec)
 
-    def _tokenizer(self, source: Texts | Records, lesson: Lesson, start: Path | None) -> Tokenizer | None:
+    def _tokenizer(self, source: Source, lesson: Lesson, start: Path | None) -> Tokenizer | None:
         vocabulary = lesson.vocabulary
         if vocabulary is None:
             return None
@@ -233,8 +238,11 @@ class Session:
                 "nothing to validate on: the losses are the training data's, and no checkpoint is the best"
             )
         lesson.check(train)
-        model = build(self.spec, device=self.device, seed=settings.seed)
+        model = build(self.spec, device=self.device, seed=settings.seed, weights_follow=True)
         self._check_model(model, lesson)
+        if lesson.tools.tokenizer is not None and not step_folders(run.checkpoints):
+            for note in load_vectors(model, self.spec, lesson.tools.tokenizer, self._folder):
+                self.reporter.message(note)
         started = load_start(model, start) if start is not None else Started([], [])
         if settings.lora is not None:
             self._keep_start(checkpoints, model)
@@ -261,7 +269,8 @@ class Session:
 
     def _check_model(self, model: nn.Module, lesson: Lesson) -> None:
         limit, length = longest(model), self.settings.batch.length
-        if limit is not None and limit < length:
+        alone = lesson.vocabulary is not None and not lesson.picture_fields  # pictures have positions of their own
+        if alone and limit is not None and limit < length:
             raise TrainError(f"train: batch: length: {length} is longer than the model's {limit} learned positions")
         if lesson.tasks[0].looks_ahead and (refusal := getattr(model, "refusal", None)):
             self.reporter.message(f"careful: this model may see the ids that it is to predict ({refusal})")
@@ -302,10 +311,12 @@ class Session:
             self._plotted = time.monotonic()
 
 
-def corpus_of(source: Texts | Records, lesson: Lesson) -> Corpus:
+def corpus_of(source: Source, lesson: Lesson) -> Corpus:
     """What a tokenizer is made from: the training texts, or the training rows' text fields."""
-    if isinstance(source, Texts):
-        return Corpus(lambda: [source.train], lambda: [source.train, source.valid, source.test], source.origin)
+    if not isinstance(source, Records):
+        every = [split for split in SPLITS if split in source.splits]
+        alphabet = lambda: (piece for split in every for piece in source.pieces(split))  # noqa: E731
+        return Corpus(lambda: source.pieces("train"), alphabet, source.origin)
 
     def texts(*splits: str) -> Iterator[str]:
         for split in splits:

@@ -1,11 +1,14 @@
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from blockgraph.data.feeds import WholeText, Windows
-from blockgraph.data.ids import encode_to, map_ids, write_ids
+from blockgraph.data.ids import map_ids, write_documents, write_ids
+from blockgraph.data.records import BadRow, Record
 from blockgraph.running.tokenizers import Bytes
 from blockgraph.training.errors import TrainError
 from tests.training.tiny import lesson
@@ -71,11 +74,23 @@ def test_too_short_a_text_says_how_short() -> None:
 @pytest.mark.parametrize(("vocabulary", "width"), [(256, 2), (65536, 2), (65537, 4)])
 def test_ids_take_as_many_bytes_as_they_need(tmp_path: Path, vocabulary: int, width: int) -> None:
     ids = np.array([0, 1, vocabulary - 1], dtype=np.int64)
-    write_ids(tmp_path / "ids.bin", ids, vocabulary)
+    tokenizer: Any = SimpleNamespace(size=vocabulary, encode=lambda text: ids[[int(text)]])
+    assert write_ids(tmp_path / "ids.bin", ["0", "1", "2"], tokenizer) == 3
     assert (tmp_path / "ids.bin").stat().st_size == 3 * width
     mapped = map_ids(tmp_path / "ids.bin", vocabulary)
     assert isinstance(mapped, np.memmap) and mapped.tolist() == ids.tolist()
 
 
 def test_an_empty_text_is_an_empty_file(tmp_path: Path) -> None:
-    assert len(encode_to(tmp_path / "ids.bin", "", Bytes())) == 0
+    assert write_ids(tmp_path / "ids.bin", [""], Bytes()) == len(map_ids(tmp_path / "ids.bin", 256)) == 0
+
+
+def test_texts_of_rows_are_packed_with_an_end_behind_each(tmp_path: Path) -> None:
+    rows = [Record("t:1", {"a": "x", "b": "yz"}), BadRow("t:2", "why"), Record("t:3", {"a": "", "b": ""})]
+    tokenizer = Bytes(("</s>",))
+    count, bad = write_documents(tmp_path / "ids.bin", rows, ("a", "b"), tokenizer, 0)
+    ids = map_ids(tmp_path / "ids.bin", tokenizer.size)
+    assert count == 5 and [tokenizer.decode([id]) if id else "|" for id in ids.tolist()] == ["x", "|", "y", "z", "|"]
+    assert [str(row) for row in bad] == ["t:2: why", "t:3: a, b: no text"]
+    with pytest.raises(TrainError, match="t:2: why; mend it"):
+        write_documents(tmp_path / "ids.bin", rows, ("a", "b"), tokenizer, 0, strict=True)

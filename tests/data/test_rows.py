@@ -18,7 +18,7 @@ from blockgraph.data.feeds import AllRows, Measure, Rows
 from blockgraph.data.generated import Generated
 from blockgraph.data.pairs import Pairs
 from blockgraph.data.records import BadRow, Record, Records, RowError
-from blockgraph.data.tables import Table
+from blockgraph.data.tables import Layout, Table
 
 
 def values(data: Records, split: str = "train") -> list[Any]:
@@ -163,3 +163,24 @@ def test_a_judged_split_has_every_row_once(tmp_path: Path) -> None:
 def test_json_lists_of_numbers_are_kept(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text(json.dumps({"x": [1.5, 2]}) + "\n", "utf-8")
     assert values(Table([tmp_path / "t.jsonl"], ["x"])) == [{"x": [1.5, 2]}]
+
+
+def test_tables_without_a_header_and_with_other_delimiters(tmp_path: Path) -> None:
+    (tmp_path / "s.txt").write_text("1 a fine , fine film\n\n0 dull\nx\n", "utf-8")
+    layout = Layout(("label", "sentence"), ("label", "sentence"), " ")
+    assert values(Table([tmp_path / "s.txt"], layout)) == [
+        {"label": "1", "sentence": "a fine , fine film"},
+        {"label": "0", "sentence": "dull"},
+        "s.txt:4: 1 cells, and 2 columns",
+    ]
+    with gzip.open(tmp_path / "s.csv.gz", "wt", encoding="utf-8") as file:
+        file.write('text;n\n"a;b";1\n')
+    assert values(Table([tmp_path / "s.csv.gz"], Layout(("text",), delimiter=";"))) == [{"text": "a;b"}]
+    with pytest.raises(TrainError, match="needs a header"):
+        values(Table([tmp_path / "s.txt"], Layout(("label",), delimiter=" ")))
+
+
+def test_a_bad_row_may_be_an_error(tmp_path: Path) -> None:
+    rows = [Record("a:1", {}), BadRow("a:2", "there is no label")]
+    with pytest.raises(TrainError, match=r"a:2: there is no label; mend it, or write bad_rows: skip"):
+        write_examples(tmp_path, "train", rows, [], strict=True)

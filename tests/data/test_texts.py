@@ -1,11 +1,18 @@
+import random
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from blockgraph.data.texts import Texts, read_text, texts_of
+from blockgraph.data import texts
+from blockgraph.data.ids import write_ids
+from blockgraph.data.texts import LargeTexts, Texts, read_text, texts_of
+from blockgraph.data.vocabulary import Wanted, tokenizer_for
+from blockgraph.running import tokenizers
 from blockgraph.training.errors import TrainError
+from blockgraph.training.session import corpus_of
+from tests.training.tiny import lesson
 
 
 def section(train: Any = ("corpus/*.txt",), valid: Any = 0.25, kind: str = "text", test: Any = None) -> SimpleNamespace:
@@ -90,3 +97,43 @@ def test_utf8_only_and_the_byte_is_named(tmp_path: Path) -> None:
 def test_the_hash_knows_where_one_text_ends() -> None:
     assert Texts("ab", "c").sha256 != Texts("a", "bc").sha256
     assert Texts("a", "b", "here").sha256 == Texts("a", "b", "there").sha256
+
+
+@pytest.mark.parametrize("kind", ["bytes", "characters", "words", "bpe", "byte_bpe", "wordpiece", "unigram"])
+def test_texts_that_are_not_held_have_the_same_ids(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(0)
+    lines = [" ".join(draw.choice(["the", "cat", "sät", "猫", "on", "", "\t"]) for _ in range(9)) for _ in range(300)]
+    (tmp_path / "a.txt").write_text("\n".join(lines[:150]), "utf-8-sig")
+    (tmp_path / "b.txt").write_text("\r\n".join(lines[150:]) + "\n\n", "utf-8", newline="")
+    monkeypatch.setattr(tokenizers, "PIECE", 400)
+    held = texts_of(section(("*.txt",), 0.2, test=0.1), tmp_path, None)
+    monkeypatch.setattr(texts, "LARGE", 0)
+    monkeypatch.setattr(texts, "BLOCK", 100)
+    monkeypatch.setattr(texts, "PIECE", 400)
+    large = texts_of(section(("*.txt",), 0.2, test=0.1), tmp_path, None)
+    assert isinstance(held, Texts) and isinstance(large, LargeTexts)
+    assert large.sha256 == held.sha256 and large.origin == held.origin and large.splits == held.splits
+    assert all("".join(large.pieces(split)) == getattr(held, split) for split in held.splits)
+    made = [
+        tokenizer_for(SimpleNamespace(type=kind, size=None), corpus_of(source, lesson()), Wanted(300), None)
+        for source in (held, large)
+    ]
+    if kind != "unigram":  # whose training in the library is not the same every time
+        assert made[0].to_json() == made[1].to_json()
+    counts = {
+        source: [write_ids(tmp_path / f"{source}.{split}", (held if source == "held" else large).pieces(split), made[0])
+                 for split in held.splits]
+        for source in ("held", "large")
+    }  # fmt: skip
+    assert counts["held"] == counts["large"] and len(list(large.pieces("train"))) > 5
+    for split in held.splits:
+        assert (tmp_path / f"held.{split}").read_bytes() == (tmp_path / f"large.{split}").read_bytes()
+
+
+def test_large_texts_may_have_files_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "LARGE", 0)
+    found = texts_of(section(["corpus/a.txt"], ["corpus/c.md"]), folder, None)
+    assert "".join(found.pieces("train")) == "aaaa\n" and "".join(found.pieces("valid")) == "cccc"  # type: ignore[union-attr]
+    (folder / "corpus" / "a.txt").write_bytes(b"a\nb\xff")
+    with pytest.raises(TrainError, match=r"a\.txt:2: not UTF-8"):
+        texts_of(section(["corpus/a.txt"]), folder, None)

@@ -12,10 +12,11 @@ from blockgraph.data.batch import Batch
 from blockgraph.data.records import RowError
 from blockgraph.data.specials import Specials
 from blockgraph.running.tokenizers import Characters
-from blockgraph.tasks.inputs import NumbersInput, TextInput, shortened
+from blockgraph.tasks.inputs import TextInput, shortened
 from blockgraph.tasks.labels import Classification, Regression, TokenClassification
 from blockgraph.tasks.language import MaskedLM
 from blockgraph.tasks.lesson import Lesson
+from blockgraph.tasks.pictures import NumbersInput
 from blockgraph.tasks.seq2seq import Seq2Seq
 from blockgraph.tasks.task import IGNORED, Task, Tools
 

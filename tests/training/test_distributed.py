@@ -27,7 +27,7 @@ SGD = "train.optimizer={type: sgd, lr: 0.5, momentum: 0.9}"
 
 def lines(run: Path) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "tokens_per_s"} for line in found]
+    return [{key: value for key, value in line.items() if key not in ("tokens_per_s", "seconds")} for line in found]
 
 
 def last_weights(run: Path) -> dict[str, torch.Tensor]:

@@ -55,6 +55,33 @@ nodes:
   decoder: {type: DecoderLayer, repeat: 1, in: {memory: encoder}}
   logits: {type: linear, width: =vocab}
 """
+PICTURES = """\
+inputs: {image: {shape: [1, 4, 4]}}
+nodes:
+  patches: {type: patches, width: =width, size: 2}
+  encoder: {type: Layer, repeat: 1}
+  pooled: {type: pool, take: mean}
+  logits: {type: linear, width: 2}
+"""
+TOWERS = """\
+inputs: {left: {tokens: =vocab, axis: S}, right: {tokens: =vocab, axis: T, batch: C}}
+nodes:
+  embed: {type: embedding, in: left, width: =width}
+  encoder: {type: Layer, repeat: 1}
+  vector: {type: pool, take: mean}
+  other_embed: {share: embed, in: right}
+  other_encoder: {share: encoder}
+  other_vector: {share: vector}
+  logits: {type: similarity, in: [vector, other_vector]}
+"""
+LANGUAGE = """\
+inputs: {tokens: {tokens: =vocab, axis: T}}
+nodes:
+  embed: {type: embedding, in: tokens, width: =width}
+  attn: {type: attention, heads: 2, causal: true}
+  norm: {type: add_norm, in: [embed, attn]}
+  logits: {type: linear, width: =vocab}
+"""
 POOLED = "  pooled: {type: pool, take: mean}\n"
 STEPS = "  steps: 60\n  optimizer: {lr: 2e-2}\n  evaluate: {every: 20}\n  checkpoint: {every: 25}\n"
 TASKS = {
@@ -82,6 +109,20 @@ TASKS = {
     "train:\n  task: [{type: classification, output: kind}, {type: regression, output: size, label: size, weight: 0.1}]\n"
     "  data: {type: table, train: t.csv, columns: {tokens: text}, label: label}\n  tokenizer: characters\n"
     "  batch: {size: 8, length: 16}\n",
+    "pictures": PICTURES + "train:\n  task: {type: classification, mixup: 0.2}\n"
+    "  data: {type: table, train: pixels.csv, header: ['p*', label], columns: {image: 'p*'}, scale: 9, augment: shift}\n"
+    "  batch: {size: 8}\n",
+    "answers": ENCODER + "  logits: {type: linear, width: 2}\n"
+    "train:\n  task: {type: spans, stride: 4, label: last}\n"
+    "  data: {type: table, train: t.csv, columns: {tokens: [other, text]}}\n  tokenizer: characters\n"
+    "  batch: {size: 8, length: 13}\n",
+    "two towers": TOWERS + "train:\n  task: contrastive\n  data: {type: pairs, train: [a.txt, b.txt]}\n"
+    "  tokenizer: characters\n  batch: {size: 8, length: 16}\n",
+    "texts of rows": LANGUAGE + "train:\n  task: causal_lm\n"
+    "  data: {type: table, train: t.csv, columns: {tokens: text}}\n  tokenizer: characters\n"
+    "  batch: {size: 8, length: 16}\n",
+    "prefixed": TRANSLATOR + "train:\n  task: seq2seq\n  data: {type: table, train: t.csv, prefix: 'tags: ',\n"
+    "    columns: {source: text, target: tags}}\n  tokenizer: bytes\n  batch: {size: 8, length: 24}\n",
 }  # fmt: skip
 LANGUAGE = """\
 inputs: {tokens: {tokens: =vocab, axis: T}}
@@ -104,11 +145,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = ["".join(draw.choice("abc ") for _ in range(draw.randint(2, 9))).strip() or "a" for _ in range(200)]
     (tmp_path / "a.txt").write_text("\n".join(lines), "utf-8")
     (tmp_path / "b.txt").write_text("\n".join(line.upper() for line in lines), "utf-8")
-    rows = ["text,other,label,tags,size"]
+    rows = ["text,other,label,tags,size,last"]
     for line in lines:
         tags = " ".join(word[0] for word in line.split())
-        rows.append(f"{line},cab,{'yes' if line[0] == 'a' else 'no'},{tags},{len(line)}")
-    (tmp_path / "t.csv").write_text("\n".join([*rows, "a,b,,a,1"]), "utf-8")
+        rows.append(f"{line},cab,{'yes' if line[0] == 'a' else 'no'},{tags},{len(line)},{line.split()[-1]}")
+    (tmp_path / "t.csv").write_text("\n".join([*rows, "a,b,,a,1,a"]), "utf-8")
+    pixels = [[draw.randint(0, most) for _ in range(16)] for most in draw.choices((3, 9), k=200)]
+    lines = [",".join(map(str, [*row, "light" if sum(row) > 48 else "dark"])) for row in pixels]
+    (tmp_path / "pixels.csv").write_text("\n".join(lines), "utf-8")
     return tmp_path
 
 
@@ -166,6 +210,13 @@ BAD = {
     "room": ("classes", ["nodes.logits.width=1"], "has 2 classes for classification, .* room for 1: write 2"),
     "files": ("pairs", ["train.data.train=[a.txt, none.txt]"], "none.txt does not exist"),
     "measure": ("classes", ["train.evaluate.best=f2"], "no measure 'f2'; there is loss, accuracy"),
+    "mixup": ("classes", ["train.task.mixup=0.2"], "mixup mixes numbers, and this model reads ids"),
+    "ends": ("classes", ["train.task={type: spans}"], r"spans needs logits \[B, T, 2\], or two outputs"),
+    "alike": ("words", ["train.task=contrastive"], r"contrastive needs similarities \[B, B\]"),
+    "language": ("texts of rows", ["train.data={type: copy}"], "causal_lm learns from text, pairs, or the texts of a table"),
+    "folder": ("pictures", ["train.data={type: images, train: none}"], "train: none does not exist"),
+    "levels": ("pictures", ["train.data.mean=[1, 2]"], "mean and std: one number, or 1, one for each channel of 'image'"),
+    "strict": ("classes", ["train.data.bad_rows=stop"], "t.csv:202: there is no label; mend it"),
     "kind": ("copy", ["train.task=classification"], r"copy:1: 0 labels in label, and 1 words in source"),
 }  # fmt: skip
 

@@ -138,7 +138,7 @@ def test_an_interrupt_before_the_first_step_saves(folder: Path, monkeypatch: pyt
     plain = Session._restore
 
     def interrupted(self: Session, trainer: loop.Trainer, loaded: Any) -> None:
-        plain(self, trainer)
+        plain(self, trainer, loaded)
         os.kill(os.getpid(), signal.SIGINT)
 
     for old in ("step-10", "step-12"):

@@ -1,0 +1,103 @@
+"""Inputs that are numbers: arrays of a fixed shape, pictures among them. Legend: B rows, C channels, H × W pixels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from blockgraph.data.batch import Batch
+from blockgraph.data.examples import Column
+from blockgraph.data.images import MODES, SUFFIXES, picture
+from blockgraph.data.records import RowError
+from blockgraph.tasks.inputs import Input
+from blockgraph.tasks.task import Columns, Tools
+
+if TYPE_CHECKING:
+    from blockgraph.data.examples import Array
+
+CROP = 8  # flip_crop moves by up to this part of a side, as 4 of 32 pixels in He et al. 2015
+
+
+@dataclass(frozen=True)
+class Levels:
+    """(x / scale - mean) / std; mean and std are one number, or one for each channel."""
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def applied(self, x: torch.Tensor) -> torch.Tensor:
+        """float32 [B, ...]; with several levels [B, C, ...]."""
+        shape = (1, -1) + (1,) * (x.dim() - 2) if max(len(self.mean), len(self.std)) > 1 else (1,) * x.dim()
+        return (x / self.scale - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
+
+
+@dataclass(frozen=True)
+class Varied:
+    """How pictures are varied while learning: moved by up to `pixels` (height, width), and half of them mirrored."""
+
+    pixels: tuple[int, int] = (0, 0)
+    flip: bool = False
+
+    def applied(self, x: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+        """[B, C, H, W], each picture on its own; what comes in at a side is zero."""
+        (up, left), (height, width) = self.pixels, x.shape[2:]
+        moves = np.stack([random.integers(0, 2 * most + 1, len(x)) for most in self.pixels], 1).tolist()
+        mirrored = (random.random(len(x)) < 0.5).tolist() if self.flip else [False] * len(x)
+        wide = torch.nn.functional.pad(x, (left, left, up, up))
+        rows = [one[:, top : top + height, side : side + width] for one, (top, side) in zip(wide, moves, strict=True)]
+        return torch.stack([row.flip(-1) if flip else row for row, flip in zip(rows, mirrored, strict=True)])
+
+
+@dataclass(frozen=True)
+class NumbersInput(Input):
+    """Numbers of a fixed shape: an array, a list in a jsonl file, one field, as many fields as there are numbers, or a
+    picture's path."""
+
+    shape: tuple[int, ...] = ()
+    levels: Levels = field(default_factory=Levels)
+    varied: Varied | None = None
+    dtype: str = "<f4"
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether one field is a whole array [C, H, W] that can be a picture's."""
+        return len(self.fields) == 1 and len(self.shape) == 3 and self.shape[0] in MODES
+
+    def value_of(self, text: str) -> Any:
+        """A picture's path, a number, or a list of them as in JSON."""
+        if self.is_picture and Path(text).suffix.lower() in SUFFIXES:
+            return Path(text)
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    def columns(self, tools: Tools) -> list[Column]:
+        return [Column(self.name, self._encoded, self.dtype, self.shape)]
+
+    def _encoded(self, values: Mapping[str, Any]) -> Array:
+        given = [values.get(field) for field in self.fields]
+        if isinstance(given[0], Path):
+            channels, height, width = self.shape
+            return picture(given[0], channels, height, width)
+        try:
+            return np.asarray(given[0] if len(given) == 1 else given, dtype=self.dtype).reshape(self.shape)
+        except (TypeError, ValueError):
+            raise RowError(f"{', '.join(self.fields)} is no array of numbers {list(self.shape)}") from None
+
+    def add(self, rows: Columns, batch: Batch, tools: Tools) -> None:
+        stacked = torch.from_numpy(np.stack(list(rows[self.name])).astype(np.float32))
+        batch.inputs[self.name] = self.levels.applied(stacked)
+        batch.tokens += len(stacked)
+
+    def vary(self, batch: Batch, random: np.random.Generator) -> None:
+        if self.varied is not None:
+            black = self.levels.applied(torch.zeros(1, *self.shape))
+            batch.inputs[self.name] = self.varied.applied(batch.inputs[self.name] - black, random) + black

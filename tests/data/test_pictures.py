@@ -1,0 +1,142 @@
+"""Pictures and arrays: folders, NumPy files, pixels in a table; how they are varied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from blockgraph.data.arrays import Arrays
+from blockgraph.data.batch import Batch
+from blockgraph.data.errors import TrainError
+from blockgraph.data.images import Images, picture
+from blockgraph.data.records import Record, Records, RowError
+from blockgraph.data.tables import Layout, Table
+from blockgraph.tasks.labels import Classification
+from blockgraph.tasks.losses import cross_entropy
+from blockgraph.tasks.pictures import Levels, NumbersInput, Varied
+from blockgraph.tasks.task import Tools
+
+PIL = pytest.importorskip("PIL.Image")
+
+
+def values(data: Records, split: str = "train") -> list[Any]:
+    return [dict(row.values) if isinstance(row, Record) else str(row) for row in data.rows(split)]
+
+
+def save(path: Path, array: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.fromarray(np.asarray(array, np.uint8)).save(path)
+
+
+def test_folders_are_classes_and_shares_are_pictures(tmp_path: Path) -> None:
+    for number in range(10):
+        save(tmp_path / "train" / ("cat" if number % 2 else "dog") / f"{number}.png", np.full((4, 4), number))
+    (tmp_path / "train" / "notes.txt").write_text("no picture")
+    data = Images(tmp_path / "train", 0.2)
+    rows = values(data) + values(data, "valid")
+    assert len(values(data, "valid")) == 2 and not data.has("test")
+    assert {(row["image"].name, row["label"]) for row in rows} == {
+        (f"{number}.png", "cat" if number % 2 else "dog") for number in range(10)
+    }
+    before = data.sha256
+    save(tmp_path / "train" / "cat" / "1.png", np.full((4, 4), 200))
+    assert Images(tmp_path / "train", 0.2).sha256 != before
+    with pytest.raises(TrainError, match="holds no folder with pictures"):
+        Images(tmp_path / "train" / "cat")
+
+
+def test_a_picture_is_scaled_to_cover_and_cut_in_the_middle(tmp_path: Path) -> None:
+    wide = np.zeros((8, 24), np.uint8)
+    wide[:, 8:16] = 255
+    save(tmp_path / "w.png", wide)
+    assert picture(tmp_path / "w.png", 1, 4, 4).min() > 200  # the middle third
+    colours = picture(tmp_path / "w.png", 3, 4, 6)
+    assert colours.shape == (3, 4, 6) and colours.dtype == np.uint8 and (colours[0] == colours[2]).all()
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG none")
+    with pytest.raises(RowError, match=r"bad\.png cannot be read as a picture"):
+        picture(tmp_path / "bad.png", 3, 4, 4)
+
+
+def test_arrays_of_a_numpy_file(tmp_path: Path) -> None:
+    x = np.arange(24.0).reshape(6, 2, 2)
+    np.savez(tmp_path / "a.npz", x=x, y=np.array(["no", "yes"] * 3), short=np.zeros(2))
+    data = Arrays(tmp_path / "a.npz", ["x", "y"], 0.4)
+    rows = values(data) + values(data, "valid")
+    assert len(values(data)) == 4 and sorted(float(row["x"].sum()) for row in rows) == sorted(x.sum((1, 2)).tolist())
+    assert {row["y"] for row in rows} == {"no", "yes"}
+    with pytest.raises(TrainError, match="has no array 'z'; there is x, y, short"):
+        Arrays(tmp_path / "a.npz", ["z"])
+    with pytest.raises(TrainError, match="these are x 6, short 2"):
+        Arrays(tmp_path / "a.npz", ["x", "short"])
+
+
+def test_python_objects_are_never_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.array([{}, {}], dtype=object))
+    with pytest.raises(TrainError, match="cannot be read as a NumPy file"):
+        Arrays(tmp_path / "a.npz", ["x"])
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    with pytest.raises(TrainError, match="write a file of named ones"):
+        Arrays(tmp_path / "a.npy", ["x"])
+
+
+def test_a_column_a_pixel_in_natural_order(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("".join(",".join(map(str, [*range(n, n + 12), n])) + "\n" for n in range(3)))
+    table = Table([tmp_path / "d.csv"], Layout(("p*", "label"), ("p*", "label")))
+    part = NumbersInput("image", ("p*",), (1, 3, 4))
+    found = [part.columns(Tools(8))[0].encode(row) for row in values(table)]
+    assert [one.reshape(-1).tolist() for one in found] == [list(map(float, range(n, n + 12))) for n in range(3)]
+    assert [row["label"] for row in values(table)] == ["0", "1", "2"]
+    (tmp_path / "n.csv").write_text("p10,label,p2\n10,a,2\n")
+    assert values(Table([tmp_path / "n.csv"], ["p*"])) == [{"p*": ["2", "10"]}]
+    (tmp_path / "n.jsonl").write_text('{"p10": 10, "p2": 2}\n')
+    assert values(Table([tmp_path / "n.jsonl"], ["p*"])) == [{"p*": [2, 10]}]
+
+
+def test_a_table_may_name_pictures(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", np.full((2, 2), 7))
+    (tmp_path / "t.csv").write_text("file,text\nin/a.png,a cat\n../b.png,none\n")
+    rows = values(Table([tmp_path / "t.csv"], Layout(("file", "text"), pictures=("file",))))
+    assert rows[1] == "t.csv:3: ../b.png is outside the folder of t.csv"
+    part = NumbersInput("image", ("file",), (1, 2, 2))
+    assert part.is_picture and part.columns(Tools(8))[0].encode(rows[0]).tolist() == [[[7, 7], [7, 7]]]
+
+
+def test_levels() -> None:
+    x = torch.tensor([[[[0.0, 255.0]], [[51.0, 102.0]]]])
+    found = Levels(255.0, (0.5, 0.2), (0.5, 0.1)).applied(x)
+    assert torch.allclose(found, torch.tensor([[[[-1.0, 1.0]], [[0.0, 2.0]]]]), atol=1e-6)
+    assert torch.equal(Levels(5.0).applied(x[:, 0, 0]), torch.tensor([[0.0, 51.0]]))
+
+
+def test_pictures_are_varied_by_the_random_numbers_alone() -> None:
+    part = NumbersInput("image", ("x",), (1, 5, 5), Levels(1.0, (2.0,)), Varied((1, 1), flip=True))
+    dot = np.zeros((1, 5, 5), np.float32)
+    dot[0, 2, 1] = 9.0
+
+    def drawn(seed: int) -> torch.Tensor:
+        batch = Batch()
+        part.add({"image": [dot] * 300}, batch, Tools(8))
+        part.vary(batch, np.random.default_rng(seed))
+        return batch.inputs["image"]
+
+    found = drawn(0)
+    assert torch.equal(found, drawn(0)) and not torch.equal(found, drawn(1))
+    assert ((found == 7.0).sum((1, 2, 3)) == 1).all() and ((found == -2.0).sum((1, 2, 3)) == 24).all()
+    places = {(int(y), int(x)) for _, _, y, x in (found == 7.0).nonzero()}
+    assert places == {(y, x) for y in (1, 2, 3) for x in (0, 1, 2, 3, 4)}  # 1 ± 1, or mirrored 3 ± 1
+
+
+def test_mixup_mixes_rows_and_their_targets_alike() -> None:
+    task = Classification("classification", "logits", classes=3, mixup=0.5)
+    batch = Batch({"x": torch.eye(3)[torch.arange(60) % 3]}, {"classification": torch.arange(60) % 3}, {}, 60)
+    task.vary(batch, np.random.default_rng(0))
+    targets = batch.targets["classification"]
+    assert torch.allclose(batch.inputs["x"], targets) and torch.allclose(targets.sum(1), torch.ones(60))
+    assert float((targets.max(1).values < 0.9).float().mean()) > 0.1
+    logits = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    by_hand = -(targets * logits.log_softmax(-1)).sum()
+    assert float(cross_entropy(logits, targets)) == pytest.approx(float(by_hand), rel=1e-5)
