@@ -35,7 +35,7 @@ LIBRARIES = {
     "builder": {"torch", "networkx", "pydantic"},
     "viz": {"networkx", "pygraphviz", "matplotlib", "numpy", "sphinx", "docutils", "markdown"},
     "running": {"torch", "numpy", "safetensors", "tokenizers"},
-    "data": {"numpy", "torch", "tokenizers"},
+    "data": {"numpy", "torch", "tokenizers", "PIL", "datasets"},
     "tasks": {"numpy", "torch", "sacrebleu"},
     "training": {"torch", "numpy", "safetensors", "tokenizers", "matplotlib", "rich"},
     "cli": {"click", "rich", "torch", "safetensors"},

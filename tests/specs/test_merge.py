@@ -158,6 +158,7 @@ def test_train_keeps_the_base_type_unless_it_changes(tmp_path: Path) -> None:
         "betas": (0.9, 0.95),
         "eps": 1e-8,
         "weight_decay": 0.01,
+        "lrs": {},
     }
     assert (train.schedule.type, train.schedule.warmup) == ("linear", 0.1)
     train = merged(tmp_path, "train: {optimizer: {type: muon}, schedule: cosine}").train

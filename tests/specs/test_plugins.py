@@ -108,4 +108,4 @@ def test_fields_of_inner_models_are_found() -> None:
     assert "others" in fields_at(Train, ("optimizer", "muon"))
     assert "momentum" not in fields_at(Train, ("optimizer", "adamw"))
     assert "rate" in fields_at(Train, ("task", 0, "masked_lm"))
-    assert fields_at(Train, ("evaluate",)) == ["every", "patience"]
+    assert fields_at(Train, ("evaluate",)) == ["every", "patience", "best", "samples"]
