@@ -106,9 +106,11 @@ def print_measured(found: Measured) -> None:
     from rich.table import Table
 
     left_out = f", {len(found.bad):,} left out" if found.bad else ""
-    table = Table(title=f"{found.split}: {found.rows:,} rows{left_out}; step {found.step:,}", title_justify="left")
-    table.add_column("measure")
+    out = console()
+    rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
+    out.print(f"{found.split}: {rows}{left_out}; step {found.step:,}")
+    table = Table("measure", box=None, pad_edge=False, header_style="bold")
     table.add_column("value", justify="right")
     for name, value in found.measures.items():
         table.add_row(name, f"{value:.4f}")
-    console().print(table)
+    out.print(table)
