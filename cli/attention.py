@@ -152,7 +152,7 @@ def opened_folder(folder: Path, device: str, plugins: tuple[str, ...]) -> Opened
 
 
 def ends_of(tokenizer: Tokenizer) -> dict[str, int | None]:
-    from blockgraph.data.specials import specials_of
+    from blockgraph.running.specials import specials_of
 
     found = specials_of(tokenizer)
     return {"start": found.start, "end": found.end}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from blockgraph.data.errors import TrainError
-from blockgraph.data.specials import NAMES, Specials
+from blockgraph.running.specials import NAMES, Specials
 from blockgraph.running.tokenizers import Bytes, Characters, Pieces, Tokenizer, read_tokenizer
 
 BYTES = 256

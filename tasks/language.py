@@ -13,7 +13,7 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.records import RowError
-from blockgraph.data.specials import NAMES
+from blockgraph.running.specials import NAMES
 from blockgraph.tasks.asking import Answer, Asked, likeliest
 from blockgraph.tasks.losses import cross_entropy, hits
 from blockgraph.tasks.seq2seq import text_of

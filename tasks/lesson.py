@@ -14,7 +14,7 @@ from blockgraph.data.errors import TrainError
 from blockgraph.data.feeds import Windows
 from blockgraph.data.records import BadRow, Record, Records
 from blockgraph.data.sources import WantedFields
-from blockgraph.data.specials import Specials
+from blockgraph.running.specials import Specials
 from blockgraph.tasks.inputs import Input, TextInput
 from blockgraph.tasks.pictures import NumbersInput
 from blockgraph.tasks.task import Task, Tools

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from blockgraph.data.errors import TrainError
 from blockgraph.data.images import MODES
-from blockgraph.data.specials import Specials
+from blockgraph.running.specials import Specials
 from blockgraph.tasks.contrastive import Contrastive
 from blockgraph.tasks.inputs import Input, TextInput
 from blockgraph.tasks.labels import Classification, Regression, TokenClassification

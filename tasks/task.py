@@ -12,7 +12,7 @@ import torch
 from blockgraph.data.batch import Batch
 from blockgraph.data.errors import TrainError
 from blockgraph.data.records import RowError
-from blockgraph.data.specials import Specials
+from blockgraph.running.specials import Specials
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,12 +14,12 @@ from torch import nn
 
 from blockgraph.data.records import SPLITS, BadRow, Record, Records
 from blockgraph.data.sources import Source, source_of
-from blockgraph.data.specials import NAMES, specials_of
 from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
 from blockgraph.running.generate import longest
 from blockgraph.running.low_rank import DOWN
 from blockgraph.running.manifests import step_folders
+from blockgraph.running.specials import NAMES, specials_of
 from blockgraph.running.tokenizers import Tokenizer
 from blockgraph.running.vectors import load_vectors
 from blockgraph.running.weights import load_weights
@@ -87,8 +87,10 @@ class Session:
     def _run(self, trainer: Trainer, resume: bool, loaded: Loaded | None) -> Outcome:
         if resume:
             self._restore(trainer, loaded)
-        if self.settings.samples and type(self.world) is World:  # several processes would have to write together
+        if self.settings.samples and type(self.world) is World:
             trainer.sample = Samples.of(trainer, self._data, self.run.path / SAMPLES).show
+        elif self.settings.samples:  # the processes would have to write together
+            self.reporter.message("no samples: they are written where one process trains")
         if self.world.first:
             self._note(trainer)
         self._compile(trainer.model)

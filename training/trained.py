@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from blockgraph.data.specials import specials_of
 from blockgraph.running.runs import Run, Which, open_run
+from blockgraph.running.specials import specials_of
 from blockgraph.tasks.asking import Asked, Choices
 from blockgraph.tasks.lesson import Lesson
 from blockgraph.tasks.plan import lesson_for

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from blockgraph.data.specials import Specials, specials_of
 from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted
 from blockgraph.data.vocabulary import tokenizer_for as make
+from blockgraph.running.specials import Specials, specials_of
 from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
 from blockgraph.training.errors import TrainError
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.records import BadRow, Record
-from blockgraph.data.specials import Specials
+from blockgraph.running.specials import Specials
 from blockgraph.running.tokenizers import Bytes, Characters
 from blockgraph.tasks.answers import exact_match, f1, normalised
 from blockgraph.tasks.asking import Asked

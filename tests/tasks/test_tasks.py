@@ -10,7 +10,7 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.records import RowError
-from blockgraph.data.specials import Specials
+from blockgraph.running.specials import Specials
 from blockgraph.running.tokenizers import Characters
 from blockgraph.tasks.inputs import TextInput, shortened
 from blockgraph.tasks.labels import Classification, Regression, TokenClassification
