@@ -90,7 +90,8 @@ def test_pages_are_small(name: str) -> None:
 @pytest.mark.slow
 def test_pages_of_all_presets_are_small() -> None:
     sizes = {name: len(write_html(preset(name)).encode()) for name in presets.names()}
-    assert max(sizes.values()) < 350_000, sizes  # two towers have the most pictures that a page carries
+    assert sizes.pop("siglip-base-16") < 350_000  # two towers have the most pictures that a page carries
+    assert max(sizes.values()) < 300_000, sizes
 
 
 def test_a_page_with_many_choices_is_small(transformer: str) -> None:
