@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from blockgraph.blocks.model import Model
 from blockgraph.blocks.plain import attention_weights
 from blockgraph.builder.graph import Leaf
-from blockgraph.running.trace import Visit, Watch, planned
+from blockgraph.running.trace import Kernels, Visit, Watch, planned
 from blockgraph.specs.diagnostics import BlockgraphError
 
 
@@ -57,7 +55,7 @@ def attention_maps(model: Model, inputs: Mapping[str, Tensor]) -> tuple[list[Att
     handles = watch.attach(model, planned(model.definition.root))
     was_training = model.training
     try:
-        with torch.no_grad(), _Kernels(watch):
+        with torch.no_grad(), Kernels(watch.kernel, watch.softmax):
             result = model.eval()(**inputs)
     finally:
         model.train(was_training)
@@ -121,6 +119,15 @@ class _Weights(Watch):
         """Whether what runs now is an attention, whose only softmax over positions is its weights'."""
         return bool(self.running) and _attention(self.running[-1]) is not None
 
+    def kernel(self, query: Tensor, *args: Any, **kwargs: Any) -> None:
+        if self.attends and query.dim() == 4:
+            self.caught.append(kernel_weights(query, *args, **kwargs))
+
+    def softmax(self, scores: Tensor, weights: Tensor) -> None:
+        if self.attends:
+            hidden = scores <= torch.finfo(scores.dtype).min
+            self.caught.append(weights.masked_fill(hidden, 0.0))
+
     def left(self, visit: Visit, result: Any) -> None:
         leaf = _attention(visit)
         if leaf is None or not self.caught:
@@ -158,27 +165,6 @@ def _axes(leaf: Leaf) -> tuple[str, str]:
     query = leaf.inputs[leaf.type.ports[0].name]
     key = leaf.inputs["key"] if "key" in leaf.inputs else query  # noqa: SIM401 (`Inputs` is no dict)
     return str(query.shape[-2]), str(key.shape[-2])
-
-
-class _Kernels(TorchFunctionMode):
-    """Sees the calls of the attention kernel, and the softmax of attention that is written out."""
-
-    def __init__(self, watch: _Weights) -> None:
-        super().__init__()
-        self.watch = watch
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        if self.watch.attends:
-            if func is F.scaled_dot_product_attention and args[0].dim() == 4:
-                self.watch.caught.append(kernel_weights(*args, **kwargs))
-            elif func is torch.softmax and args[0].dim() == 4:
-                hidden = args[0] <= torch.finfo(args[0].dtype).min
-                self.watch.caught.append(result.masked_fill(hidden, 0.0))
-        return result
 
 
 def kernel_weights(

@@ -7,7 +7,7 @@ Axes: H heads, Q query positions, K key positions.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +91,7 @@ def trace(model: Model, inputs: Mapping[str, Tensor], *, all_copies: bool = Fals
     handles = watch.attach(model, plan)
     was_training = model.training
     try:
-        with torch.no_grad(), _Kernels(watch):
+        with torch.no_grad(), Kernels(watch.kernel, watch.softmax):
             result = model.eval()(**inputs)
     finally:
         model.train(was_training)
@@ -198,6 +198,12 @@ class _Tracing(Watch):
             for (name, value), tensor in zip(visit.step.outputs.items(), results, strict=False):  # masks may follow
                 visit.outputs[name], visit.symbolic[name] = stats(tensor), str(value)
 
+    def kernel(self, *args: Any, **kwargs: Any) -> None:
+        self.saw(_kernel_mask(*args, **kwargs))
+
+    def softmax(self, scores: Tensor, weights: Tensor) -> None:
+        self.saw(scores > torch.finfo(scores.dtype).min)
+
     def saw(self, visible: Tensor) -> None:
         """Attention that is running hides what `visible` [B or 1, H or 1, Q, K] says."""
         visit = self.running[-1] if self.running else None
@@ -205,22 +211,24 @@ class _Tracing(Watch):
             visit.masks.append(_mask(visit, visit.step.body, visible))
 
 
-class _Kernels(TorchFunctionMode):
-    """Sees the calls of the attention kernel, and the softmax of attention that is written out."""
+class Kernels(TorchFunctionMode):
+    """Sees the calls of the attention kernel, with its arguments, and the softmax of attention that is written out,
+    with the scores and what became of them."""
 
-    def __init__(self, watch: _Tracing) -> None:
+    def __init__(self, kernel: Callable[..., None], softmax: Callable[[Tensor, Tensor], None]) -> None:
         super().__init__()
-        self.watch = watch
+        self.kernel, self.softmax = kernel, softmax
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        result = func(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
-            self.watch.saw(_kernel_mask(*args, **kwargs))
+            self.kernel(*args, **kwargs)
         elif func is torch.softmax and args[0].dim() == 4:
-            self.watch.saw(args[0] > torch.finfo(args[0].dtype).min)
-        return func(*args, **kwargs)
+            self.softmax(args[0], result)
+        return result
 
 
 def _kernel_mask(
