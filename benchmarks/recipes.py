@@ -122,7 +122,7 @@ def measures(run: Run, split: str) -> dict[str, float]:
     """Loss and measures of the run's weights over a whole split, as the training's own evaluations make them."""
     import torch
 
-    from blockgraph.data.specials import specials_of
+    from blockgraph.running.specials import specials_of
     from blockgraph.tasks.plan import lesson_for
     from blockgraph.training.loop import evaluate
     from blockgraph.training.precision import Precision
@@ -152,7 +152,7 @@ def translations(run: Run, data: Path | None, split: str) -> tuple[list[str], li
     """Greedy outputs for every row of a split, and what they should be."""
     from blockgraph.data.records import Record
     from blockgraph.data.sources import source_of
-    from blockgraph.data.specials import specials_of
+    from blockgraph.running.specials import specials_of
     from blockgraph.running.batch import generate_batch
 
     assert run.spec.train is not None
