@@ -29,7 +29,7 @@ class Recipe(NamedTuple):
     """`judge` is what the figure is, over `split`; `needs` says whether a data folder has to be given; `without` is
     what undoes a line of the preset, by its name in the table."""
 
-    judge: Callable[[Run, Path | None, str], float]
+    judge: Callable[[Run, argparse.Namespace, str], float]
     split: str = "test"
     needs: bool = True
     unit: str = ""
@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change the preset")
     parser.add_argument("--seconds", type=float, help="train for so many CPU seconds")
+    parser.add_argument("--beams", type=int, default=1, help="translations: judged by beam search (greedy without)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the runs there")
     parser.add_argument("--ablate", action="store_true", help="a table of what each line of the preset gives")
     given = parser.parse_args()
     recipe = RECIPES[given.recipe]
@@ -87,10 +89,11 @@ def steps_in(given: argparse.Namespace, sets: list[str]) -> int:
 def figure(given: argparse.Namespace, recipe: Recipe, sets: list[str], seed: int) -> float:
     from blockgraph.running.runs import open_run
 
-    with tempfile.TemporaryDirectory() as folder:
-        path, seconds = train_in(spec_of(given.recipe, [*sets, f"train.seed={seed}"]), given.data, Path(folder))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) if given.keep is None else given.keep / f"{given.recipe}-seed-{seed}"
+        path, seconds = train_in(spec_of(given.recipe, [*sets, f"train.seed={seed}"]), given.data, folder)
         run = open_run(path)
-        value = recipe.judge(run, given.data, recipe.split)
+        value = recipe.judge(run, given, recipe.split)
         print(f"seed {seed}: {value:.4f}{recipe.unit}, step {run.step:,}, {seconds:.0f} CPU seconds", flush=True)
     return value
 
@@ -140,16 +143,16 @@ def measures(run: Run, split: str) -> dict[str, float]:
     return evaluate(run.model, lesson, rows, Precision("fp32", torch.device("cpu")))
 
 
-def loss(run: Run, _: Path | None, split: str) -> float:
+def loss(run: Run, _: argparse.Namespace, split: str) -> float:
     return measures(run, split)["loss"]
 
 
-def accuracy(run: Run, _: Path | None, split: str) -> float:
+def accuracy(run: Run, _: argparse.Namespace, split: str) -> float:
     return 100 * measures(run, split)["accuracy"]
 
 
-def translations(run: Run, data: Path | None, split: str) -> tuple[list[str], list[str]]:
-    """Greedy outputs for every row of a split, and what they should be."""
+def translations(run: Run, data: Path | None, split: str, beams: int) -> tuple[list[str], list[str]]:
+    """The model's outputs for every row of a split, and what they should be."""
     from blockgraph.data.records import Record
     from blockgraph.data.sources import source_of
     from blockgraph.running.specials import specials_of
@@ -166,24 +169,30 @@ def translations(run: Run, data: Path | None, split: str) -> tuple[list[str], li
         numbers = order[first : first + 100]
         sources = [[*run.tokenizer.encode(rows[n]["source"])[: length - 1].tolist(), specials.end] for n in numbers]
         ids = generate_batch(
-            run.model, sources, start=[specials.start], stop=[specials.end], max_new=length, pad=specials.pad or 0
+            run.model,
+            sources,
+            start=[specials.start],
+            stop=[specials.end],
+            max_new=length,
+            pad=specials.pad or 0,
+            beams=beams,
         )
         for number, found in zip(numbers, ids, strict=True):
             outputs[number] = run.tokenizer.decode(found)
     return outputs, [row["target"] for row in rows]
 
 
-def exact(run: Run, data: Path | None, split: str) -> float:
+def exact(run: Run, given: argparse.Namespace, split: str) -> float:
     """Percent of the rows that are spelled without a mistake."""
-    outputs, wanted = translations(run, data, split)
+    outputs, wanted = translations(run, given.data, split, given.beams)
     return 100 * statistics.mean(output == target for output, target in zip(outputs, wanted, strict=True))
 
 
-def bleu(run: Run, data: Path | None, split: str) -> float:
+def bleu(run: Run, given: argparse.Namespace, split: str) -> float:
     """sacrebleu's default (13a, mixed case) over raw text."""
     import sacrebleu
 
-    outputs, wanted = translations(run, data, split)
+    outputs, wanted = translations(run, given.data, split, given.beams)
     return float(sacrebleu.corpus_bleu(outputs, [wanted]).score)
 
 

@@ -397,6 +397,10 @@ class Attention(CanonicalWeights, DerivedBuffers):
         return bool(self.dropout) and self.training and torch.compiler.is_compiling() and q.device.type == "cpu"
 
     def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+        if self.training and q.dtype is torch.bfloat16 and _slow_in_bfloat16(q):
+            with torch.autocast("cpu", enabled=False):
+                mask = mask.float() if mask is not None and mask.is_floating_point() else mask
+                return self._fused(q.float(), k.float(), v.float(), mask, causal).to(q.dtype)
         grouped = self.grouped
         if grouped and q.device.type not in ("cpu", "cuda", "meta"):
             groups = self.heads // self.kv_heads
@@ -427,3 +431,9 @@ class Attention(CanonicalWeights, DerivedBuffers):
         said += [] if self.sinks is None else ["sinks"]
         said += [f"dropout={self.dropout:g}"] if self.dropout else []
         return ", ".join(said)
+
+
+def _slow_in_bfloat16(q: Tensor) -> bool:
+    """Whether the kernel's backward is: on a CPU it takes four times float32's at 16 to 64 positions, as long at 256."""
+    short = q.shape[2] < 256
+    return short and q.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
