@@ -155,8 +155,8 @@ def translations(run: Run, data: Path | None, split: str, beams: int) -> tuple[l
     """The model's outputs for every row of a split, and what they should be."""
     from blockgraph.data.records import Record
     from blockgraph.data.sources import source_of
-    from blockgraph.running.specials import specials_of
     from blockgraph.running.batch import generate_batch
+    from blockgraph.running.specials import specials_of
 
     assert run.spec.train is not None
     source = source_of(run.spec.train.data, None, data)

@@ -434,6 +434,6 @@ class Attention(CanonicalWeights, DerivedBuffers):
 
 
 def _slow_in_bfloat16(q: Tensor) -> bool:
-    """Whether the kernel's backward is: on a CPU it takes four times float32's at 16 to 64 positions, as long at 256."""
+    """Whether the kernel's backward is: on a CPU it takes four times float32's at 16 to 64 positions."""
     short = q.shape[2] < 256
     return short and q.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
