@@ -1,5 +1,7 @@
-"""An epoch's positions with batches of like lengths, padding included, over those of plain batches: as many rows in each,
-drawn at random, padded to their longest. A batch of pairs pads each side for itself.
+"""An epoch's positions with batches of like lengths, padding included, over those of plain batches.
+
+Plain batches have as many rows on the average, drawn at random, padded to their longest. A batch of pairs pads each
+side for itself.
 """
 
 from __future__ import annotations
