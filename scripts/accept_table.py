@@ -166,7 +166,7 @@ CHECKS = [
     Check(
         "cmudict",
         "{python} benchmarks/recipes.py cmudict-nano --data {data:cmudict}",
-        what="English words pronounced as one of their listed pronunciations, percent of the test set, mean of seeds 1-3",
+        what="words pronounced as one of their listed pronunciations, percent of the test set, mean of seeds 1-3",
     ),
     Check(
         "tangpoems",
