@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from timing import measured, one_thread, skip
 
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from blockgraph.specs.spec import Spec
     from blockgraph.tasks.lesson import Lesson
 
+Judge: TypeAlias = "Callable[[Run, argparse.Namespace, str], float]"
+
 
 class Recipe(NamedTuple):
     """`judge` is what the figure is, over `split`; `needs` says whether a data folder has to be given; `without` is
     what undoes a line of the preset, by its name in the table."""
 
-    judge: Callable[[Run, argparse.Namespace, str], float]
+    judge: Judge
     split: str = "test"
     needs: bool = True
     unit: str = ""
@@ -159,49 +161,21 @@ def accuracy(run: Run, _: argparse.Namespace, split: str) -> float:
     return 100 * measures(run, split)["accuracy"]
 
 
-def translations(run: Run, data: Path | None, split: str, beams: int) -> tuple[list[str], list[str]]:
-    """The model's outputs for every row of a split, and what they should be."""
-    from blockgraph.data.records import Record
-    from blockgraph.data.sources import source_of
-    from blockgraph.running.batch import generate_batch
-    from blockgraph.running.specials import specials_of
+def written(measure: str, alternatives: str | None = None, percent: bool = False) -> Judge:
+    """A measure of the texts that the model writes for the whole split, by `blockgraph evaluate`; it prints them all.
+    `alternatives` is the sign between several right texts of a row."""
 
-    assert run.spec.train is not None
-    source = source_of(run.spec.train.data, None, data)
-    rows = [row.values for row in source.rows(split) if isinstance(row, Record)]
-    specials, length = specials_of(run.tokenizer), run.spec.train.batch.length
-    assert specials.start is not None and specials.end is not None
-    order = sorted(range(len(rows)), key=lambda number: len(rows[number]["source"]))
-    outputs = [""] * len(rows)
-    for first in range(0, len(order), 100):
-        numbers = order[first : first + 100]
-        sources = [[*run.tokenizer.encode(rows[n]["source"])[: length - 1].tolist(), specials.end] for n in numbers]
-        ids = generate_batch(
-            run.model,
-            sources,
-            start=[specials.start],
-            stop=[specials.end],
-            max_new=length,
-            pad=specials.pad or 0,
-            beams=beams,
-        )
-        for number, found in zip(numbers, ids, strict=True):
-            outputs[number] = run.tokenizer.decode(found)
-    return outputs, [row["target"] for row in rows]
+    def judge(run: Run, given: argparse.Namespace, split: str) -> float:
+        from blockgraph.tasks.asking import Choices
+        from blockgraph.training.evaluate import evaluate
+        from blockgraph.training.trained import open_trained
 
+        trained, choices = open_trained(run.folder, device="cpu"), Choices(beams=given.beams)
+        found = evaluate(trained, split=split, choices=choices, alternatives=alternatives).measures
+        print(", ".join(f"{name} {value:.4f}" for name, value in found.items()), flush=True)
+        return found[measure] * (100 if percent else 1)
 
-def exact(run: Run, given: argparse.Namespace, split: str) -> float:
-    """Percent of the rows that are spelled without a mistake."""
-    outputs, wanted = translations(run, given.data, split, given.beams)
-    return 100 * statistics.mean(output == target for output, target in zip(outputs, wanted, strict=True))
-
-
-def bleu(run: Run, given: argparse.Namespace, split: str) -> float:
-    """sacrebleu's default (13a, mixed case) over raw text."""
-    import sacrebleu
-
-    outputs, wanted = translations(run, given.data, split, given.beams)
-    return float(sacrebleu.corpus_bleu(outputs, [wanted]).score)
+    return judge
 
 
 NORMS = [f"{path}=layer_norm" for path in ("blocks.Layer.nodes.norm1", "blocks.Layer.nodes.norm2", "nodes.norm")]
@@ -221,10 +195,14 @@ MODERN = {
 }
 
 RECIPES = {
-    "reverse-nano": Recipe(exact, needs=False, unit="% exact"),
+    "reverse-nano": Recipe(written("exact_match", percent=True), needs=False, unit="% exact"),
     "banking77-nano": Recipe(accuracy, unit="% accuracy"),
     "shakespeare-nano": Recipe(loss, "valid", unit=" nats a character", without=MODERN),
-    "multi30k-de-en": Recipe(bleu, unit=" BLEU"),
+    "multi30k-de-en": Recipe(written("bleu"), unit=" BLEU"),
+    "multi30k-lstm": Recipe(written("bleu"), unit=" BLEU"),
+    "cmudict-nano": Recipe(written("exact_match", "|", percent=True), unit="% exact"),
+    "tangpoems-nano": Recipe(loss, "valid", unit=" nats a character"),
+    "tatoeba-en-zh": Recipe(written("bleu"), unit=" BLEU"),
 }
 
 if __name__ == "__main__":

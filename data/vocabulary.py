@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,9 @@ from typing import Any
 
 from blockgraph.data.errors import TrainError
 from blockgraph.running.specials import NAMES, Specials
-from blockgraph.running.tokenizers import Bytes, Characters, Pieces, Tokenizer, read_tokenizer
+from blockgraph.running.tokenizers import UNKNOWN, Bytes, Characters, Pieces, Tokenizer, read_tokenizer
 
 BYTES = 256
-UNKNOWN = "<unk>"
 BEGIN = "▁"
 WITHOUT_SPACES = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 
@@ -62,7 +62,7 @@ def tokenizer_for(section: Any, corpus: Corpus, wanted: Wanted, folder: Path | N
     elif section.type == "bytes":
         tokenizer = Bytes(tuple(wanted.names()))
     elif section.type == "characters":
-        tokenizer = characters(corpus, lowercase, tuple(wanted.names()))
+        tokenizer = characters(corpus, getattr(section, "size", None), lowercase, wanted.names())
     else:
         tokenizer = trained(section.type, corpus, size, lowercase, wanted.names())
     check_fits(tokenizer, wanted.vocabulary)
@@ -78,14 +78,21 @@ def check_fits(tokenizer: Tokenizer, vocabulary: int) -> None:
         )
 
 
-def characters(corpus: Corpus, lowercase: bool = False, specials: tuple[str, ...] = ()) -> Characters:
-    """Every character of all texts."""
-    seen: set[str] = set()
-    for text in corpus.alphabet():
-        seen.update(text.lower() if lowercase else text)
-    if not seen:
+def characters(corpus: Corpus, size: int | None, lowercase: bool, specials: list[str]) -> Characters:
+    """Every character of all texts; with a `size` the most frequent of the training texts, so that there are as many
+    ids, and `<unk>` for all others."""
+    counts: Counter[str] = Counter()
+    for text in corpus.alphabet() if size is None else corpus.learn():
+        counts.update(text.lower() if lowercase else text)
+    if not counts:
         raise TrainError(f"{corpus.origin}: the text is empty")
-    return Characters("".join(sorted(seen)), lowercase, specials)
+    if size is None:
+        return Characters("".join(sorted(counts)), lowercase, tuple(specials))
+    names = (*specials, UNKNOWN)
+    if size <= len(names):
+        raise TrainError(f"train: tokenizer: characters needs more than {len(names)} ids; it was given {size}")
+    often = sorted(counts, key=lambda character: (-counts[character], character))[: size - len(names)]
+    return Characters("".join(sorted(often)), lowercase, names)
 
 
 def trained(kind: str, corpus: Corpus, size: int, lowercase: bool, specials: list[str]) -> Pieces:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = "blockgraph_tokenizer"
+UNKNOWN = "<unk>"
 LONGEST_CHARACTER = 4  # bytes, hence ids, of one character in UTF-8; what stays open longer is not UTF-8
 PIECE = 1 << 20  # characters given to `tokenizers` at once; cut at line ends
 
@@ -111,7 +112,8 @@ class _ByteStream:
 
 
 class Characters:
-    """One id per character of the text it was made from, in code-point order, behind the special ids."""
+    """One id per character of the text it was made from, in code-point order, behind the special ids. Every other
+    character is the special id `<unk>`, where there is one."""
 
     kind = "characters"
 
@@ -133,6 +135,8 @@ class Characters:
         table = np.full(max(int(points.max(initial=0)), *map(ord, self.characters), 0) + 1, -1, dtype=np.int32)
         table[[ord(character) for character in self.characters]] = np.arange(len(self.specials), self.size)
         ids = table[points]
+        if UNKNOWN in self.specials:
+            ids[ids < 0] = self.specials[UNKNOWN]
         if (ids < 0).any():
             unknown = sorted({text[place] for place in np.flatnonzero(ids < 0)[:1000]})
             raise TokenizerError(_unknown_characters(unknown))

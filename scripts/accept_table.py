@@ -179,4 +179,24 @@ CHECKS = [
         "a training step against torch.nn.Transformer, width 256, 4 + 4 layers, source and target of 64",
     ),
     Check("encoder-decoder-greedy", "{python} benchmarks/encoder_decoder.py greedy", ">= 2.2", "greedy decoding"),
+    Check(
+        "multi30k-lstm",
+        "{python} benchmarks/recipes.py multi30k-lstm --data {data:multi30k} --seconds 900",
+        what="the same by LSTMs with attention, at the same CPU seconds",
+    ),
+    Check(
+        "tatoeba",
+        "{python} benchmarks/recipes.py tatoeba-en-zh --data {data:tatoeba} --beams 4",
+        what="English to Chinese, beam 4, the whole test set, BLEU (zh) and chrF of sacrebleu, mean of seeds 1-3",
+    ),
+    Check(
+        "cmudict",
+        "{python} benchmarks/recipes.py cmudict-nano --data {data:cmudict}",
+        what="words pronounced as one of their listed pronunciations, percent of the test set, mean of seeds 1-3",
+    ),
+    Check(
+        "tangpoems",
+        "{python} benchmarks/recipes.py tangpoems-nano --data {data:tangpoems}",
+        what="Tang poems, loss per character over the held-out part, mean of seeds 1-3",
+    ),
 ]

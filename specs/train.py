@@ -111,6 +111,9 @@ class TrainedTokenizer(Model):
 
 
 class CharactersTokenizer(TrainedTokenizer):
+    """Every character is an id; with a size the commonest, and one id for all others."""
+
+    size: Size | None = Field(None, description="most entries (default: every character has one)")
     type: Literal["characters"] = "characters"
 
 

@@ -46,7 +46,8 @@ class ClassScore:
 
 
 def text_scores(written: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Exact match (a share), BLEU and chrF (0 to 100, by sacrebleu with its own tokenisation, over the whole set).
+    """Exact match (a share), BLEU and chrF (0 to 100, by sacrebleu with its own tokenisation, over the whole set: for
+    Chinese references that is `zh`, which takes every sign by itself).
 
     `references`: the right texts of each row; a row is exact where it is one of them, spaces around it apart.
     Without sacrebleu there is exact match alone.
@@ -64,10 +65,18 @@ def _sacrebleu(written: Sequence[str], references: Sequence[Sequence[str]]) -> d
     if not columns:
         return {}
     texts = list(written)
+    tokenize = "zh" if _is_chinese("".join(right[0] for right in references)) else "13a"
     return {
-        "bleu": float(library.corpus_bleu(texts, columns).score),
+        "bleu": float(library.corpus_bleu(texts, columns, tokenize=tokenize).score),
         "chrf": float(library.corpus_chrf(texts, columns).score),
     }
+
+
+def _is_chinese(text: str) -> bool:
+    """Whether most letters are Han signs, with hardly any of the kana that Japanese has beside them."""
+    han = sum("\u4e00" <= letter <= "\u9fff" for letter in text)
+    kana = sum("\u3041" <= letter <= "\u30fa" for letter in text)
+    return 2 * han > sum(map(str.isalpha, text)) and 20 * kana < han
 
 
 def sacrebleu() -> Any:

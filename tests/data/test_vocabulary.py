@@ -40,6 +40,17 @@ def test_characters_of_both_texts() -> None:
         tokenizer_for(section("characters", size=None), Texts("", ""), 10, None)
 
 
+def test_the_commonest_characters_and_one_id_for_all_others(tmp_path: Path) -> None:
+    made = tokenizer_for(section("characters", size=6, lowercase=False), TEXT, 6, None)
+    ids = made.encode("the dät").tolist()  # after the space: t, h, e, a stand oftenest in the training text
+    assert made.size == 6 and made.specials == {"<unk>": 0}
+    assert made.decode(ids) == "the t" and ids[4:6] == [0, 0]
+    (tmp_path / "tokenizer.json").write_text(made.to_json())
+    assert read_tokenizer(tmp_path / "tokenizer.json").encode("the dät").tolist() == ids
+    with pytest.raises(TrainError, match="more than 1 ids; it was given 1"):
+        tokenizer_for(section("characters", size=1), TEXT, 6, None)
+
+
 def test_byte_bpe_learns_words_and_knows_every_byte() -> None:
     made = tokenizer_for(section("byte_bpe", size=None, lowercase=False), TEXT, 270, None)
     assert 256 < made.size <= 270

@@ -43,6 +43,20 @@ nodes:
   mixed:   {type: add, in: [begun, cross]}
   logits:  {type: linear, width: 32}
 """
+RECURRENT = """\
+blockgraph: 1
+name: recurrent
+vars: {width: 16}
+inputs: {src: {tokens: 20, axis: S}, tgt: {tokens: 32, axis: T, start: 3}}
+nodes:
+  embed:   {type: embedding, in: src, width: =width}
+  encoder: {type: lstm, width: 8, bidirectional: true}
+  begun:   {type: embedding, in: tgt, width: =width}
+  decoder: {type: lstm, width: =width, in: {x: begun, initial: encoder.final}}
+  cross:   {type: attention, heads: 1, in: {query: decoder, key: encoder.out}}
+  both:    {type: concat, in: [decoder, cross]}
+  logits:  {type: linear, width: 32}
+"""
 BLOCKS = {
     "learned": """\
   positions: {type: positions, kind: learned, length: 64}
@@ -132,8 +146,9 @@ def test_a_shorter_text_goes_on_when_the_longest_has_ended_at_the_limit() -> Non
     assert len(found[0]) < 3 and found[1] == free[1]
 
 
-def test_a_source_is_read_once() -> None:
-    made = model(TRANSLATOR, factor=1.5)
+@pytest.mark.parametrize(("spec", "factor"), [(TRANSLATOR, 1.5), (RECURRENT, 2.0)], ids=["attention", "recurrent"])
+def test_a_source_is_read_once(spec: str, factor: float) -> None:
+    made = model(spec, factor)
     sources = [[3, 1, 4, 1, 5], [9, 2], [6]]
     found = generate_batch(made, sources, max_new=15, pad=19, temperature=1.0)
     for number, (source, ids) in enumerate(zip(sources, found, strict=True)):

@@ -166,6 +166,11 @@ def test_train_keeps_the_base_type_unless_it_changes(tmp_path: Path) -> None:
     assert (train.optimizer.type, train.optimizer.lr, train.schedule.warmup) == ("muon", 0.02, 0.02)
 
 
+def test_saying_the_same_again_changes_nothing(tmp_path: Path) -> None:
+    same = "train: {optimizer: {type: adamw, lr: 1e-4}, schedule: {type: linear, warmup: 100}, steps: 10}"
+    assert merged(tmp_path, same).train == merged(tmp_path, "name: again").train
+
+
 def test_a_tensor_rule_is_merged_with_its_short_form(tmp_path: Path) -> None:
     spec = merged(tmp_path, "huggingface: {tensors: {wte: {transpose: true}, h.N: {tensors: {attn.c: attn.query}}}}")
     assert spec.huggingface is not None

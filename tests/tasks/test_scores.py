@@ -41,6 +41,14 @@ def test_bleu_by_hand() -> None:
     assert found["bleu"] == pytest.approx(by_hand, abs=0.01)
 
 
+def test_bleu_of_chinese_counts_signs() -> None:
+    # 1-grams 6/7, 2-grams 5/6, 3-grams 4/5, 4-grams 3/4
+    found = text_scores(["他花很多时间。"], [["她花很多时间。"]])
+    assert found["bleu"] == pytest.approx(100 * (6 / 7 * 5 / 6 * 4 / 5 * 3 / 4) ** 0.25, abs=0.01)
+    kana = text_scores(["彼は時間をかける。"], [["彼女は時間をかける。"]])
+    assert kana["bleu"] == 0.0  # one word for sacrebleu's own tokenisation, and it is another one
+
+
 def test_the_likeliest_of_the_classes_with_names() -> None:
     found = likeliest(torch.tensor([0.0, 1.0, 9.0]), ("no", "yes"), 5)
     assert [name for name, _ in found] == ["yes", "no"]
