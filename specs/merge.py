@@ -101,7 +101,7 @@ def _join(path: Path) -> Join:
         return _typed("")
     if len(path) == 2 and path[0] == "train" and path[1] in TYPED_TRAIN:
         return _typed(TYPED_TRAIN[path[1]])
-    if len(path) == 3 and path[:2] == ("train", "optimizer"):
+    if path == ("train", "optimizer", "others"):
         return _typed("adamw")
     if len(path) == 2 and path[0] == "init":
         return _typed("")

@@ -173,11 +173,11 @@ class Session:
     def _prepare(self, sources: Sources, lesson: Lesson, start: Path | None, resume: bool) -> None:
         """Leaves spec, tokenizer and encoded data in the run's folder, and gives the lesson what it then needs; on
         resuming, checks that they are what they were."""
-        spec_text, data = self._spec_text(), self.run.data
+        data = self.run.data
         if resume:
-            self.run.check_spec(spec_text)
+            self.run.check_spec(self.spec)
         else:
-            self.run.begin(spec_text, self.spec.name)
+            self.run.begin(self._spec_text(), self.spec.name)
         if resume and data.written:
             data.check(sources.data)
             self._equip(lesson, data.tokenizer())
@@ -278,9 +278,10 @@ class Session:
             self.reporter.message(f"careful: this model may see the ids that it is to predict ({refusal})")
 
     def _identity(self) -> dict[str, str]:
+        """Of the spec as it was begun: the one at hand may say the same in other words."""
         facts = self.run.data.facts()
         return {
-            "spec": hashlib.sha256(without_parallel(self._spec_text()).encode()).hexdigest(),
+            "spec": hashlib.sha256(without_parallel(self.run.spec_text).encode()).hexdigest(),
             "data": facts["sha256"],
             "tokenizer": facts["tokenizer"],
         }
