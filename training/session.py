@@ -87,10 +87,8 @@ class Session:
     def _run(self, trainer: Trainer, resume: bool, loaded: Loaded | None) -> Outcome:
         if resume:
             self._restore(trainer, loaded)
-        if self.settings.samples and type(self.world) is World:
-            trainer.sample = Samples.of(trainer, self._data, self.run.path / SAMPLES).show
-        elif self.settings.samples:  # the processes would have to write together
-            self.reporter.message("no samples: they are written where one process trains")
+        if self.settings.samples:
+            self._sample(trainer)
         if self.world.first:
             self._note(trainer)
         self._compile(trainer.model)
@@ -98,6 +96,19 @@ class Session:
         self._plot(always=True)
         self.reporter.message(_ending(outcome, self.settings.best))
         return outcome
+
+    def _sample(self, trainer: Trainer) -> None:
+        """The first process writes; the others give what it needs of the model."""
+
+        def begin() -> None:
+            trainer.sample = Samples.of(trainer, self._data, self.run.path / SAMPLES).show
+
+        def give(_: int) -> None:
+            self.world.whole_model(trainer.model)
+
+        if not self.world.first:
+            trainer.sample = give
+        self.world.shared(begin)
 
     def _first(self, data: str | Path | Texts | None, lesson: Lesson, resume: bool, draw: Draw | None) -> Path | None:
         """What is written once, by the first process, before the others read it; what the weights start from."""
