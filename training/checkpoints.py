@@ -79,12 +79,11 @@ class Checkpoints:
     def save(self, step: int, model: torch.nn.Module, state: dict[str, Any]) -> Path:
         """Writes `step-N` and removes those beyond `keep`. Raises `DiskFull` with the earlier ones intact."""
 
-        weights = None if self.low_rank is not None else self.weights(model)
-        target = self.folder / f"step-{step}"
+        weights, target = self.kept(model), self.folder / f"step-{step}"
 
         def write(folder: Path) -> dict[str, FileEntry]:
             files = self.more_files(folder)
-            written = self._write_updates(folder) if weights is None else _write_weights(folder / WEIGHTS, weights)
+            written = self._write_kept(folder / WEIGHTS, weights)
             return files | {WEIGHTS: written, STATE: _write_state(folder / STATE, state)}
 
         self._write(target, step, write)
@@ -92,12 +91,16 @@ class Checkpoints:
             remove_folder(old)
         return target
 
-    def _write_updates(self, folder: Path) -> FileEntry:
-        """Low-rank updates instead of the weights that they are added to."""
-        assert self.low_rank is not None
-        save_updates(self.low_rank.weights(), self.low_rank.scale, folder / WEIGHTS)
-        sync_file(folder / WEIGHTS)
-        return digest(folder / WEIGHTS)
+    def kept(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+        """What `step-N` holds: low-rank updates instead of the weights that they are added to."""
+        return self.weights(model) if self.low_rank is None else self.low_rank.weights()
+
+    def _write_kept(self, path: Path, weights: dict[str, torch.Tensor]) -> FileEntry:
+        if self.low_rank is None:
+            return _write_weights(path, weights)
+        save_updates(weights, self.low_rank.scale, path)
+        sync_file(path)
+        return digest(path)
 
     def save_start(self, model: torch.nn.Module) -> None:
         """Keeps what low-rank updates are added to."""

@@ -13,17 +13,20 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch._C._distributed_c10d import PrefixStore
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
+from blockgraph.builder.build import build
 from blockgraph.running.manifests import FileEntry
 from blockgraph.running.runs import BEST
+from blockgraph.running.weights import load_weights
 from blockgraph.specs.diagnostics import BlockgraphError
 from blockgraph.training import random_state
 from blockgraph.training.checkpoints import Checkpoints, Loaded, read_checkpoint
@@ -33,9 +36,24 @@ from blockgraph.training.launched import start_number
 from blockgraph.training.optimizers import Optimizers
 from blockgraph.training.parameters import Trained
 from blockgraph.training.settings import Settings
-from blockgraph.training.sharded_state import SHARDED, rows_of, write_shards
-from blockgraph.training.sharding import load_sharded, load_sharded_state, shard, sharded_weights, whole, whole_weights
+from blockgraph.training.sharded_state import SHARDED, Rows, rows_of, write_shards
+from blockgraph.training.sharding import (
+    by_name,
+    joined,
+    load_sharded,
+    load_sharded_state,
+    shard,
+    sharded_weights,
+    whole,
+    whole_weights,
+)
+from blockgraph.training.shared_low_rank import SharedLowRank
 from blockgraph.training.world import World
+
+if TYPE_CHECKING:
+    from blockgraph.specs.spec import Spec
+    from blockgraph.training.average import Average
+    from blockgraph.training.low_rank import LowRank
 
 T = TypeVar("T")
 
@@ -48,15 +66,12 @@ def join(settings: Settings, device: torch.device, precision: str) -> World:
     kind = settings.parallel or "ddp"
     if device.type not in ("cpu", "cuda"):
         raise TrainError(f"more than one process trains on cpu or cuda, not on {device.type}: write --device cpu")
-    if settings.lora is not None or settings.ema is not None:
-        word = "lora" if settings.lora is not None else "ema"
-        raise TrainError(f"train: {word} is for one process so far: leave it out, or start without torchrun")
     if kind == "fsdp" and precision == "fp16":
         raise TrainError("train: parallel: fsdp trains in fp32 or bf16, not in fp16: write precision: bf16")
-    if kind == "fsdp" and settings.optimizer.type == "muon":
+    if kind == "fsdp" and settings.optimizer.type == "adafactor":
         raise TrainError(
-            "train: parallel: fsdp gives each process some rows of a matrix, and muon needs whole ones: "
-            "write parallel: ddp, or optimizer: adamw"
+            "train: parallel: fsdp gives each process some rows of a matrix, and adafactor keeps means over all of its "
+            "rows: write parallel: ddp, or optimizer: adamw"
         )
     if device.type == "cuda":
         _take_gpu(device)
@@ -91,6 +106,7 @@ class Processes(World):
     def __init__(self, device: torch.device, precision: str) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.device, self.precision = device, precision
+        self.rows: Rows = {}  # with shards: which canonical weights each parameter holds
 
     def __exit__(self, *error: object) -> None:
         if dist.is_initialized() and (error[1] is None or isinstance(error[1], BlockgraphError)):
@@ -158,8 +174,8 @@ class Replicated(Processes):
     kind = "ddp"
 
     def model_for_steps(
-        self, model: nn.Module, weights: list[Trained], outputs: frozenset[str]
-    ) -> tuple[nn.Module, list[Trained]]:
+        self, model: nn.Module, weights: list[Trained], outputs: frozenset[str], low_rank: LowRank | None
+    ) -> tuple[nn.Module, list[Trained], LowRank | None]:
         known = inspect.signature(DistributedDataParallel).parameters
         buffers: dict[str, Any] = {
             "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False
@@ -168,7 +184,7 @@ class Replicated(Processes):
         wrapped = DistributedDataParallel(
             learned, find_unused_parameters=learned.leaves_out, gradient_as_bucket_view=True, **buffers
         )
-        return wrapped, weights
+        return wrapped, weights, low_rank
 
     def part(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
         assert isinstance(module, DistributedDataParallel)
@@ -181,12 +197,31 @@ class Sharded(Processes):
     kind = "fsdp"
 
     def model_for_steps(
-        self, model: nn.Module, weights: list[Trained], outputs: frozenset[str]
-    ) -> tuple[nn.Module, list[Trained]]:
-        roles, self._rows = sharded_weights(model, weights), rows_of(model)
+        self, model: nn.Module, weights: list[Trained], outputs: frozenset[str], low_rank: LowRank | None
+    ) -> tuple[nn.Module, list[Trained], LowRank | None]:
+        planned, self.rows = sharded_weights(model, weights), rows_of(model)
         shard(model, self.device, self.size, bf16=self.precision == "bf16")
         parameters = dict(model.named_parameters())
-        return model, [role.placed(parameters) for role in roles]
+        placed = [each.placed(parameters) for each in planned]
+        if low_rank is None:
+            return model, placed, None
+        shared = SharedLowRank(low_rank, model, placed)
+        self.rows |= {each.name: [(each.name, 0, len(each.leaf))] for each in shared.small()}
+        return model, shared.trained, shared
+
+    def settle(self, model: nn.Module) -> None:
+        for module in model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
+
+    def whole_model(self, model: nn.Module) -> nn.Module | None:
+        """Made for the moment, in main memory: to call the shared one, all processes would have to go on in step."""
+        weights = whole_weights(model, keep=self.first)
+        if not self.first:
+            return None
+        made = build(cast("Spec", model.spec), weights_follow=True)
+        load_weights(made, weights, Path("the weights that were gathered"))
+        return made
 
     def whole(self, value: torch.Tensor) -> torch.Tensor:
         return whole(value)
@@ -195,7 +230,19 @@ class Sharded(Processes):
         load_sharded(model, loaded.weights, loaded.folder)
 
     def load_optimizers(self, optimizers: Optimizers, loaded: Loaded) -> None:
-        optimizers.load(load_sharded_state(optimizers, self._rows, loaded))
+        optimizers.load(load_sharded_state(optimizers, self.rows, loaded))
+
+    def average_state(self, average: Average) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = {}
+        for weight in average.weights:
+            parts = by_name(weight, average.means[weight.name])
+            if self.first:
+                found |= {name: part.cpu() for name, part in parts.items()}
+        return found
+
+    def load_average(self, average: Average, state: dict[str, torch.Tensor]) -> None:
+        known = [weight for weight in average.weights if state.keys() >= set(weight.names)]
+        average.load({weight.name: joined(weight, state) for weight in known})
 
 
 class Learned(nn.Module):
@@ -247,10 +294,10 @@ class SharedCheckpoints(Checkpoints):
         if self.world.kind != "fsdp":
             return super().save(step, model, state) if self.world.first else self.folder / f"step-{step}"
         shards = state.pop("optimizer")
-        self._shards, state[SHARDED] = shards, rows_of(model)
+        self._shards, state[SHARDED] = shards, self.world.rows
         if self.world.first:
             return super().save(step, model, state)
-        self.weights(model)
+        self.kept(model)
         target = self.folder / f"step-{step}"
         self.more_files(aside_of(target))
         return target
@@ -262,6 +309,10 @@ class SharedCheckpoints(Checkpoints):
         self.world.wait()  # the first process has made the folder
         written = self.world.gathered(write_shards(folder, self._shards, self.world.rank))
         return {name: entry for files in written for name, entry in files.items()}
+
+    def save_start(self, model: nn.Module) -> None:
+        """Before the model is shared out: every process has it whole."""
+        self.world.shared(lambda: super(SharedCheckpoints, self).save_start(model))
 
     def save_best(self, step: int, model: nn.Module) -> Path:
         if self.world.first:

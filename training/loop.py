@@ -108,13 +108,14 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.precision = Precision(settings.precision, self.device)
         head = head_of(model, settings.output)
-        self.low_rank = LowRank(model, settings, head) if settings.lora is not None else None
-        if self.low_rank is None:
+        low_rank = LowRank(model, settings, head) if settings.lora is not None else None
+        if low_rank is None:
             weights = trained_weights(model, freeze=settings.freeze, train_only=settings.train_only, head=head)
         else:
-            weights, self.checkpoints.low_rank = self.low_rank.trained, self.low_rank
+            weights = low_rank.trained
         outputs = frozenset(task.output for task in self.lesson.tasks)
-        self._taught, weights = self.world.model_for_steps(model, weights, outputs)
+        self._taught, weights, self.low_rank = self.world.model_for_steps(model, weights, outputs, low_rank)
+        self.checkpoints.low_rank = self.low_rank
         self.optimizers = Optimizers(weights, settings.optimizer)
         self.average = Average(weights, settings.ema) if settings.ema is not None else None
         self.steps = settings.steps if settings.steps is not None else self.train.steps(settings.epochs or 1)
@@ -133,7 +134,7 @@ class Trainer:
             "progress": asdict(self.progress),
             "optimizer": self.optimizers.state(),
             "scaler": self.precision.state(),
-            "average": self.average.state() if self.average is not None else {},
+            "average": self.world.average_state(self.average) if self.average is not None else {},
             "random": random,
             "others": others,
             "parts": self.settings.batch.accumulate,
@@ -150,7 +151,7 @@ class Trainer:
         self.world.load_optimizers(self.optimizers, loaded)
         self.precision.load(loaded.state["scaler"])
         if self.average is not None:
-            self.average.load(loaded.state["average"])
+            self.world.load_average(self.average, loaded.state["average"])
         self.progress = Progress(**loaded.state["progress"])
         self.optimizers.set_factor(self.schedule.factor(max(0, self.progress.step - 1)))
         if (before := loaded.state["threads"]) != (now := torch.get_num_threads()) and self.device.type == "cpu":
@@ -304,10 +305,14 @@ class Trainer:
 
     def _judged(self) -> dict[str, float]:
         """Evaluates, and keeps the weights where they are the best: those of the average, where there is one."""
-        with self.average.in_place(self._merge) if self.average is not None else nullcontext():
+        with self.average.in_place(self._weights_changed) if self.average is not None else nullcontext():
             valid = self._evaluate()
             self._judge(valid)
             return valid
+
+    def _weights_changed(self) -> None:
+        self.world.settle(self.model)
+        self._merge()
 
     def _merge(self) -> None:
         if self.low_rank is not None:

@@ -8,8 +8,9 @@ canonical name, also for rows of a fused matrix and for tied weights, and costs 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,19 +20,39 @@ from blockgraph.builder.chosen import covers
 from blockgraph.running.low_rank import DOWN, UP, update
 from blockgraph.running.weights import WeightsError
 from blockgraph.training.errors import TrainError
-from blockgraph.training.parameters import Trained, trained_weights
+from blockgraph.training.parameters import Trained, here, trained_weights
 from blockgraph.training.settings import Lora, Settings
+
+
+class Part(Protocol):
+    """Rows of a parameter, as `Slice` has them."""
+
+    @property
+    def parameter(self) -> nn.Parameter: ...
+    @property
+    def tensor(self) -> Tensor: ...
+    def of(self, tensor: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Update:
-    """One weight's: `start` is W; `down` A [rank, columns] and `up` B [rows, rank], with a leading axis for experts."""
+    """One weight's: `start` is W; `down` A [rank, columns] and `up` B [rows, rank], with a leading axis for experts.
+
+    Where W is shared out over processes, `part` and `start` are what this one has of it: `rows` of its first axis.
+    """
 
     name: str
-    part: Slice
+    part: Part
     start: Tensor
     down: nn.Parameter
     up: nn.Parameter
+    rows: slice = field(default_factory=lambda: slice(None))
+
+    @property
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """A and B of the rows that are here: every expert has an A of its own."""
+        down, up = here(self.down.detach()), here(self.up.detach())
+        return (down[self.rows] if down.dim() > 2 else down), up[self.rows]
 
 
 class LowRank:
@@ -57,8 +78,12 @@ class LowRank:
         random = torch.Generator().manual_seed(settings.seed)
         kernels = _kernels(model)
         self.updates = [_update(n, weights[n], lora.rank, id(weights[n].parameter) in kernels, random) for n in names]
-        small = [(each.name + ending, leaf) for each in self.updates for ending, leaf in _leaves(each)]
-        self.trained = [Trained(name, leaf, Slice(leaf, 0, len(leaf)), "matrix") for name, leaf in small] + self.whole
+        self.trained = [*self.small(), *self.whole]
+
+    def small(self) -> list[Trained]:
+        """The factors of all updates."""
+        named = [(each.name + ending, leaf) for each in self.updates for ending, leaf in leaves_of(each)]
+        return [Trained(name, leaf, Slice(leaf, 0, len(leaf)), "matrix") for name, leaf in named]
 
     def take_gradients(self) -> None:
         """Turns the gradients of the weights, which are let go, into those of their updates."""
@@ -66,17 +91,21 @@ class LowRank:
             gradient = each.part.parameter.grad
             if gradient is None:
                 continue
-            rows = each.part.of(gradient).reshape(*each.up.shape[:-1], each.down.shape[-1])
-            each.down.grad = (each.up.detach().mT @ rows).mul_(self.scale)
-            each.up.grad = (rows @ each.down.detach().mT).mul_(self.scale)
+            down, up = each.factors
+            rows = each.part.of(gradient).reshape(*up.shape[:-1], down.shape[-1])
+            self._give(each, (up.mT @ rows).mul_(self.scale), (rows @ down.mT).mul_(self.scale))
         for each in self.updates:
             each.part.parameter.grad = None
+
+    def _give(self, each: Update, down: Tensor, up: Tensor) -> None:
+        """The gradients of the factors, as the rows that are here tell them."""
+        each.down.grad, each.up.grad = down, up
 
     @torch.no_grad()
     def merge(self) -> None:
         """Puts what the weights now are into the model's memory."""
         for each in self.updates:
-            change = update(each.down, each.up, self.scale, each.start.shape)
+            change = update(*each.factors, self.scale, each.start.shape)
             each.part.tensor.copy_(each.start + change)
 
     def weights(self) -> dict[str, Tensor]:
@@ -85,16 +114,19 @@ class LowRank:
 
     def load(self, weights: Mapping[str, Tensor], origin: Path) -> None:
         """Puts back what `weights` gave. Raises `WeightsError` where it is of other weights."""
-        if weights.keys() != {each.name for each in self.trained}:
+        if weights.keys() != {name for each in self.trained for name in each.names}:
             raise WeightsError(f"{origin}: its low-rank updates are of other weights than those of this spec")
         with torch.no_grad():
             for each in self.trained:
-                each.part.tensor.copy_(weights[each.name])
+                self._put(each, weights)
         self.merge()
+
+    def _put(self, each: Trained, weights: Mapping[str, Tensor]) -> None:
+        each.part.tensor.copy_(weights[each.name])
 
     def said(self, model: nn.Module) -> str:
         """How much is trained, for the person who waits."""
-        small = sum(leaf.numel() for each in self.updates for _, leaf in _leaves(each))
+        small = sum(leaf.numel() for each in self.updates for _, leaf in leaves_of(each))
         whole, total = sum(weight.leaf.numel() for weight in self.whole), sum(p.numel() for p in model.parameters())
         beside = f" and {whole:,} parameters beside them" if whole else ""
         share = 100 * (small + whole) / total
@@ -129,5 +161,5 @@ def _update(name: str, part: Slice, rank: int, kernel: bool, random: torch.Gener
     return Update(name, part, start, down, nn.Parameter(start.new_zeros(*experts, rows, rank)))
 
 
-def _leaves(each: Update) -> tuple[tuple[str, nn.Parameter], ...]:
+def leaves_of(each: Update) -> tuple[tuple[str, nn.Parameter], ...]:
     return (DOWN, each.down), (UP, each.up)

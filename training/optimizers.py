@@ -91,7 +91,12 @@ def _make(weights: list[Trained], settings: Optimizer) -> list[torch.optim.Optim
 def _muon(weights: list[Trained], settings: Optimizer, rates: Rates) -> torch.optim.Optimizer:
     """Newton-Schulz steps orthogonalise each hidden matrix's momentum."""
     groups = _with_rates(weights, settings, rates)
-    return BatchedMuon(groups, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    options = {"lr": settings.lr, "momentum": settings.momentum, "weight_decay": settings.weight_decay}
+    if not any(weight.holds for weight in weights):
+        return BatchedMuon(groups, **options)
+    from blockgraph.training.shared_muon import SharedMuon
+
+    return SharedMuon(groups, {id(weight.leaf): [rows for _, rows in weight.holds] for weight in weights}, **options)
 
 
 def _elementwise(weights: list[Trained], settings: Optimizer, rates: Rates) -> torch.optim.Optimizer:
@@ -108,11 +113,21 @@ def _elementwise(weights: list[Trained], settings: Optimizer, rates: Rates) -> t
 def _rates(weights: list[Trained], lrs: Mapping[str, float]) -> Rates:
     """The learning rates that globs give to weights, by name; of two that fit, the later one counts."""
     for pattern in lrs:
-        if not any(covers(pattern, weight.name) for weight in weights):
+        if not any(covers(pattern, name) for weight in weights for name in weight.names):
             raise TrainError(
                 f"train: optimizer: lrs: {pattern} matches no module that is trained; `blockgraph build` lists them"
             )
-    return {w.name: lr for w in weights for pattern, lr in lrs.items() if covers(pattern, w.name)}
+    found: dict[str, float] = {}
+    for weight in weights:
+        rates = [next((lr for glob, lr in reversed(lrs.items()) if covers(glob, name)), None) for name in weight.names]
+        if len(set(rates)) > 1:
+            raise TrainError(
+                f"train: parallel: fsdp trains {weight.name} in one piece, and lrs gives {', '.join(weight.names)} "
+                f"different rates: give them one, or write parallel: ddp"
+            )
+        if rates[0] is not None:
+            found[weight.name] = rates[0]
+    return found
 
 
 def _with_rates(weights: list[Trained], settings: Optimizer, rates: Rates) -> list[dict[str, Any]]:

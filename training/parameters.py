@@ -30,12 +30,21 @@ EMBEDDINGS = (
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Trained:
-    """One canonical weight. `leaf` is what an optimizer updates: the parameter itself, or a leaf over its rows."""
+    """One canonical weight. `leaf` is what an optimizer updates: the parameter itself, or a leaf over its rows.
+
+    Where a parameter is shared out over processes, the leaf is all of it, and `holds` names the canonical weights in
+    it, with their rows, one below the other.
+    """
 
     name: str
     leaf: torch.Tensor
     part: Slice
     role: Role
+    holds: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.holds) or (self.name,)
 
     @property
     def decays(self) -> bool:
@@ -47,6 +56,12 @@ class Trained:
         if not self.part.whole:
             gradient = self.part.parameter.grad
             self.leaf.grad = None if gradient is None else self.part.of(gradient)
+
+
+def here(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process has of a tensor: its share of one that is shared out (a view), else all."""
+    share: torch.Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return share
 
 
 def trained_weights(

@@ -10,15 +10,19 @@ import re
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from blockgraph.running.manifests import step_folders
 from blockgraph.running.runs import CHECKPOINTS, SPEC
-from blockgraph.specs.diagnostics import BlockgraphError
+from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
 from blockgraph.training.errors import TrainError
 from blockgraph.training.files import sweep, write_whole
 from blockgraph.training.run_data import RunData
+
+if TYPE_CHECKING:
+    from blockgraph.specs.spec import Spec
 
 METRICS = "metrics.jsonl"
 PLOT = "loss.png"
@@ -102,11 +106,19 @@ class RunFolder:
         write_whole(self.path / SPEC, spec_text)
         write_whole(self.path / "README.md", README.format(name=name, folder=self.path.as_posix()))
 
-    def check_spec(self, spec_text: str) -> None:
-        """Raises `TrainError` where the spec is not the one that was begun, showing the lines that differ."""
-        before = (self.path / SPEC).read_text(encoding="utf-8")
-        if without_parallel(before) != without_parallel(spec_text):
-            shown = _changes(before, spec_text)
+    @property
+    def spec_text(self) -> str:
+        """The spec as it was when the run was begun."""
+        return (self.path / SPEC).read_text(encoding="utf-8")
+
+    def check_spec(self, now: Spec) -> None:
+        """Raises `TrainError` where the spec does not mean what the one that was begun means, showing the lines that
+        differ."""
+        from blockgraph.specs.show import show
+
+        before, text = self.spec_text, show(now)
+        if without_parallel(before) != without_parallel(text) and not _means(before, now):
+            shown = _changes(before, text)
             raise TrainError(
                 f"--resume: the spec has changed since {self.path} was begun:\n{shown}\n"
                 f"undo that, or train it anew with another --out"
@@ -128,6 +140,24 @@ def without_parallel(spec_text: str) -> str:
     """A resolved spec without `train: parallel:`, which may change from one session to the next: it tells how the work
     is shared, not what it is."""
     return re.sub(r"^  parallel: (ddp|fsdp|null)\n", "", spec_text, flags=re.MULTILINE)
+
+
+def _means(before: str, now: Spec) -> bool:
+    """Whether a spec's text means what `now` means: in `train:` a default may be written or left out."""
+    from blockgraph.specs.load import load_text
+
+    diagnostics = Diagnostics()
+    spec = load_text(before, diagnostics, name=f"{now.name}.yaml", plugins=now.plugins)
+    return spec is not None and not diagnostics.has_errors and _meaning(spec) == _meaning(now)
+
+
+def _meaning(spec: Spec) -> tuple[Any, str]:
+    from blockgraph.specs.show import flat
+    from blockgraph.specs.tree import Mapping
+
+    rest = {name: entry for name, entry in spec.tree.entries.items() if name != "train"}
+    section = None if spec.train is None else spec.train.model_dump(exclude={"parallel"})
+    return section, flat(replace(spec, tree=Mapping(rest, spec.tree.span)))
 
 
 def _changes(before: str, after: str) -> str:

@@ -68,10 +68,12 @@ class Samples:
 
     def _written(self) -> list[list[str]]:
         trainer = self.trainer
+        model = trainer.world.whole_model(trainer.model)
+        assert model is not None
         choices = Choices(max_new=min(LONGEST, trainer.settings.batch.length))
-        read = forward_of(trainer.model, trainer.lesson)
-        with _as_written(trainer.model), trainer.precision.autocast():
-            asked = Asked(trainer.model, read, trainer.lesson.inputs, trainer.lesson.tools, self.rows, choices)
+        read = forward_of(model, trainer.lesson)
+        with _as_written(model), trainer.precision.autocast():
+            asked = Asked(model, read, trainer.lesson.inputs, trainer.lesson.tools, self.rows, choices)
             answers = self.task.answers(asked)
         return [[str(value) for value in answer.values.values()] for answer in answers]
 

@@ -87,10 +87,8 @@ class Session:
     def _run(self, trainer: Trainer, resume: bool, loaded: Loaded | None) -> Outcome:
         if resume:
             self._restore(trainer, loaded)
-        if self.settings.samples and type(self.world) is World:
-            trainer.sample = Samples.of(trainer, self._data, self.run.path / SAMPLES).show
-        elif self.settings.samples:  # the processes would have to write together
-            self.reporter.message("no samples: they are written where one process trains")
+        if self.settings.samples:
+            self._sample(trainer)
         if self.world.first:
             self._note(trainer)
         self._compile(trainer.model)
@@ -98,6 +96,19 @@ class Session:
         self._plot(always=True)
         self.reporter.message(_ending(outcome, self.settings.best))
         return outcome
+
+    def _sample(self, trainer: Trainer) -> None:
+        """The first process writes; the others give what it needs of the model."""
+
+        def begin() -> None:
+            trainer.sample = Samples.of(trainer, self._data, self.run.path / SAMPLES).show
+
+        def give(_: int) -> None:
+            self.world.whole_model(trainer.model)
+
+        if not self.world.first:
+            trainer.sample = give
+        self.world.shared(begin)
 
     def _first(self, data: str | Path | Texts | None, lesson: Lesson, resume: bool, draw: Draw | None) -> Path | None:
         """What is written once, by the first process, before the others read it; what the weights start from."""
@@ -173,11 +184,11 @@ class Session:
     def _prepare(self, sources: Sources, lesson: Lesson, start: Path | None, resume: bool) -> None:
         """Leaves spec, tokenizer and encoded data in the run's folder, and gives the lesson what it then needs; on
         resuming, checks that they are what they were."""
-        spec_text, data = self._spec_text(), self.run.data
+        data = self.run.data
         if resume:
-            self.run.check_spec(spec_text)
+            self.run.check_spec(self.spec)
         else:
-            self.run.begin(spec_text, self.spec.name)
+            self.run.begin(self._spec_text(), self.spec.name)
         if resume and data.written:
             data.check(sources.data)
             self._equip(lesson, data.tokenizer())
@@ -278,9 +289,10 @@ class Session:
             self.reporter.message(f"careful: this model may see the ids that it is to predict ({refusal})")
 
     def _identity(self) -> dict[str, str]:
+        """Of the spec as it was begun: the one at hand may say the same in other words."""
         facts = self.run.data.facts()
         return {
-            "spec": hashlib.sha256(without_parallel(self._spec_text()).encode()).hexdigest(),
+            "spec": hashlib.sha256(without_parallel(self.run.spec_text).encode()).hexdigest(),
             "data": facts["sha256"],
             "tokenizer": facts["tokenizer"],
         }

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
 
 from blockgraph.blocks.canonical import Slice, canonical_parameters
 from blockgraph.running.weights import WeightsError
 from blockgraph.training.checkpoints import Loaded
 from blockgraph.training.errors import TrainError
 from blockgraph.training.optimizers import Optimizers
-from blockgraph.training.parameters import Role, Trained
+from blockgraph.training.parameters import Role, Trained, here
 from blockgraph.training.sharded_state import (
     SHARDED,
     Rows,
@@ -32,33 +33,36 @@ from blockgraph.training.sharded_state import (
 
 @dataclass(frozen=True)
 class Planned:
-    """A parameter that will be shared out, as it lies in memory, and how it is trained."""
+    """A parameter that will be shared out, as it lies in memory, how it is trained, and the weights in it."""
 
     name: str
     role: Role
+    holds: tuple[tuple[str, int], ...]
 
     def placed(self, parameters: dict[str, nn.Parameter]) -> Trained:
         parameter = parameters[self.name]
-        return Trained(self.name, parameter, Slice(parameter, 0, len(parameter)), self.role)
+        return Trained(self.name, parameter, Slice(parameter, 0, len(parameter)), self.role, self.holds)
 
 
 def sharded_weights(model: nn.Module, weights: list[Trained]) -> list[Planned]:
     """What is trained, by parameter. Raises `TrainError` where only some rows of one are, or one is a single number:
     shares are cut along rows."""
     names, trained = parameter_names(model), {weight.name: weight.role for weight in weights}
-    found: dict[str, Role] = {}
-    for name, part in canonical_parameters(model).items():
-        own = names[id(part.parameter)]
-        if part.parameter.dim() == 0:
-            raise TrainError(f"train: parallel: fsdp cannot share out {name}, a single number: write parallel: ddp")
-        if part.parameter.requires_grad and name not in trained:
+    found: list[Planned] = []
+    for parts in _by_parameter(model):
+        own = names[id(parts[0][1].parameter)]
+        if parts[0][1].parameter.dim() == 0:
+            raise TrainError(f"train: parallel: fsdp cannot share out {own}, a single number: write parallel: ddp")
+        frozen = [name for name, _ in parts if name not in trained]
+        if frozen and len(frozen) < len(parts):
             raise TrainError(
-                f"train: parallel: fsdp trains {own} whole or not at all, and {name} in it is frozen: freeze all of "
-                f"it, or write parallel: ddp"
+                f"train: parallel: fsdp trains {own} whole or not at all, and {frozen[0]} in it is frozen: freeze all "
+                f"of it, or write parallel: ddp"
             )
-        if name in trained:
-            found[own] = trained[name]
-    return [Planned(name, role) for name, role in found.items()]
+        if not frozen:
+            holds = tuple((name, part.stop - part.start) for name, part in parts)
+            found.append(Planned(own, trained[parts[-1][0]], holds))
+    return found
 
 
 def shard(model: nn.Module, device: torch.device, size: int, *, bf16: bool) -> None:
@@ -110,6 +114,65 @@ def _closed(module: nn.Module, users: dict[int, int]) -> bool:
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """All of a tensor, wherever its rows are; every process must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def whole_of(share: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """All of a tensor that is shared out as `like` is, from what each process has; every process must ask."""
+    assert isinstance(like, DTensor)
+    shape, stride = like.shape, like.stride()
+    return whole(
+        DTensor.from_local(share, like.device_mesh, like.placements, run_check=False, shape=shape, stride=stride)
+    )
+
+
+def everywhere(tensor: torch.Tensor, like: torch.Tensor) -> DTensor:
+    """A tensor that is the same in every process, for the same processes as `like`."""
+    assert isinstance(like, DTensor)
+    return DTensor.from_local(tensor, like.device_mesh, [Replicate()], run_check=False)
+
+
+def by_name(weight: Trained, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What a tensor like a trained weight holds, gathered, by canonical name."""
+    pieces = whole(tensor).split([rows for _, rows in weight.holds])
+    return {name: piece.clone() for (name, _), piece in zip(weight.holds, pieces, strict=True)}
+
+
+def joined(weight: Trained, state: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The reverse of `by_name`: this process's share of it."""
+    return _share(torch.cat([state[name] for name in weight.names]), weight.leaf)
+
+
+class Share(NamedTuple):
+    """Rows `start:stop` of what this process has of a parameter."""
+
+    parameter: nn.Parameter
+    start: int
+    stop: int
+
+    def of(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The same rows of a tensor that is shared out as the parameter is: a view."""
+        return here(tensor)[self.start : self.stop]
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        return self.of(self.parameter.detach())
+
+
+def first_row(tensor: torch.Tensor) -> int:
+    """Which row of a tensor is the first of this process's share."""
+    assert isinstance(tensor, DTensor)
+    if tensor.placements[0].is_replicate():
+        return 0
+    mesh, rows = tensor.device_mesh, len(tensor)
+    return min(mesh.get_local_rank() * -(-rows // mesh.size()), rows)
+
+
+def share_of(part: Slice) -> tuple[Share, slice]:
+    """What this process has of a canonical weight, and which of its rows these are."""
+    first = first_row(part.parameter)
+    end = first + len(here(part.parameter.detach()))
+    start, stop = max(part.start, first), max(min(part.stop, end), part.start, first)
+    return Share(part.parameter, start - first, stop - first), slice(start - part.start, stop - part.start)
 
 
 def whole_weights(model: nn.Module, keep: bool) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,10 @@ from blockgraph.training.errors import TrainError
 from blockgraph.training.optimizers import Optimizers
 from blockgraph.training.parameters import Trained
 from blockgraph.training.sharded_state import whole_state
+
+if TYPE_CHECKING:
+    from blockgraph.training.average import Average
+    from blockgraph.training.low_rank import LowRank
 
 T = TypeVar("T")
 
@@ -61,10 +65,11 @@ class World:
             )
 
     def model_for_steps(
-        self, model: nn.Module, weights: list[Trained], outputs: frozenset[str]
-    ) -> tuple[nn.Module, list[Trained]]:
-        """The module whose calls are learned from (from these outputs), and what the optimizers update."""
-        return model, weights
+        self, model: nn.Module, weights: list[Trained], outputs: frozenset[str], low_rank: LowRank | None
+    ) -> tuple[nn.Module, list[Trained], LowRank | None]:
+        """The module whose calls are learned from (from these outputs), what the optimizers update, and the low-rank
+        updates among that."""
+        return model, weights, low_rank
 
     def part(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
         """Around forward and backward of a part; after the `last` one the gradients are those of all processes."""
@@ -73,6 +78,13 @@ class World:
     def scaled(self, loss: torch.Tensor) -> torch.Tensor:
         """The loss to go back from: gradients are averaged over the processes, and are to be summed."""
         return loss
+
+    def settle(self, model: nn.Module) -> None:
+        """After weights were changed outside of a step: nothing goes on with what it has gathered of them."""
+
+    def whole_model(self, model: nn.Module) -> nn.Module | None:
+        """A model that the first process can call alone, with the weights as they are now; every process must ask."""
+        return model
 
     # -- agreeing ------------------------------------------------------------------------------------------------------
 
@@ -124,6 +136,13 @@ class World:
 
     def load_weights(self, model: nn.Module, loaded: Loaded) -> None:
         load_weights(model, loaded.weights, loaded.folder)
+
+    def average_state(self, average: Average) -> dict[str, torch.Tensor]:
+        """The average, by canonical name; only the first process need have it."""
+        return average.state()
+
+    def load_average(self, average: Average, state: dict[str, torch.Tensor]) -> None:
+        average.load(state)
 
     def load_optimizers(self, optimizers: Optimizers, loaded: Loaded) -> None:
         optimizers.load(whole_state(loaded.folder, loaded.state))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,6 +170,33 @@ def test_train_keeps_the_base_type_unless_it_changes(tmp_path: Path) -> None:
 def test_saying_the_same_again_changes_nothing(tmp_path: Path) -> None:
     same = "train: {optimizer: {type: adamw, lr: 1e-4}, schedule: {type: linear, warmup: 100}, steps: 10}"
     assert merged(tmp_path, same).train == merged(tmp_path, "name: again").train
+
+
+MUON = "{type: muon, lr: 0.02, weight_decay: 0.1, others: {lr: 0.02, eps: 1e-6}}"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (
+            "{type: muon, lr: 0.03, others: {type: adamw, lr: 0.01}}",  # of the same type: merged, in it too
+            {"type": "muon", "lr": 0.03, "weight_decay": 0.1, "others": {"lr": 0.01, "eps": 1e-6}},
+        ),
+        ("{others: {lr: 0.01}}", {"lr": 0.02, "others": {"type": "adamw", "lr": 0.01, "eps": 1e-6}}),
+        ("{others: adamw}", {"others": {"lr": 0.02, "eps": 1e-6}}),
+        ("{type: sgd, lr: 0.5}", {"type": "sgd", "lr": 0.5, "weight_decay": 0.0}),
+        ("{type: adamw}", {"type": "adamw", "lr": 3e-4, "weight_decay": 0.01}),
+    ],
+)
+def test_an_optimizer_written_over_another(written: str, expected: dict[str, Any]) -> None:
+    """Of the same type it is merged; of another it is a new one."""
+    text = f"nodes: {{embed: {{type: embedding, width: 4}}}}\ntrain: {{steps: 3, optimizer: {MUON}}}\n"
+    train = loaded(text, f"train.optimizer={written}").train
+    assert train is not None
+    made = train.optimizer.model_dump()
+    others = expected.get("others", {})
+    assert {key: made[key] for key in expected if key != "others"} | {"others": others} == {"others": {}} | expected
+    assert {key: made["others"][key] for key in others} == others
 
 
 def test_a_tensor_rule_is_merged_with_its_short_form(tmp_path: Path) -> None:

@@ -39,9 +39,10 @@ train:
   batch: {size: 3, length: 8}
   steps: 8
   optimizer: {type: adamw, lr: 1e-2}
+  ema: 0.7
   clip: 0.5
   precision: fp32
-  evaluate: {every: 4}
+  evaluate: {every: 4, samples: 1}
   checkpoint: {every: 4}
 """
 
@@ -100,7 +101,7 @@ def train_together(jobs: list[dict[str, Any]], folder: Path, processes: int = 2)
         )
         for rank in range(processes)
     ]
-    errors = [process.communicate(timeout=300)[1] for process in started]
+    errors = [process.communicate(timeout=500)[1] for process in started]
     assert not any(process.returncode for process in started), "\n".join(errors)
 
 
@@ -118,7 +119,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     os.fsync = lambda handle: None
-    session.draw_losses = lambda *_: None
+    session.draw_run = lambda *_: None
     for given in json.loads(Path(sys.argv[1]).read_text()):
         os.environ["MASTER_PORT"] = str(given["port"])
         train_here(given)

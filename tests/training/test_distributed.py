@@ -22,7 +22,10 @@ from tests.training.processes import SPEC, job, train_here, train_together, writ
 
 KINDS = ("ddp", "fsdp")
 UNLEARNED = "  extra: {type: linear, in: decoder, width: 3}\noutputs: {logits: logits, extra: extra}\ntrain:\n"
-SGD = "train.optimizer={type: sgd, lr: 0.5, momentum: 0.9}"
+SGD = ("train.optimizer={type: sgd, lr: 0.5, momentum: 0.9}", "train.ema=null")
+LORA = "train.lora={rank: 2, alpha: 4, on: ['*.attn.query', '*.ffn.down', embed]}"
+BESIDE = "train.train_only=['*.norm', '*.attn.out']"
+MUON = ("train.optimizer={type: muon, lr: 0.02, others: {lr: 0.01}}", "train.clip=null")
 
 
 def lines(run: Path) -> list[dict[str, Any]]:
@@ -63,14 +66,17 @@ def trained(folder: Path) -> Path:
     unlearned.write_text(SPEC.replace("train:\n", UNLEARNED, 1))
     train_here(job(spec, folder / "one", accumulated))
     train_here(job(unlearned, folder / "one-unlearned", accumulated))
-    train_here(job(spec, folder / "one-sgd", accumulated, SGD))
+    train_here(job(spec, folder / "one-sgd", accumulated, *SGD))
+    train_here(job(spec, folder / "one-lora", accumulated, LORA, BESIDE))
+    train_here(job(spec, folder / "one-muon", accumulated, *MUON))
     dropout = "vars.p=0.3"
     jobs = []
     for kind in KINDS:
         parallel = f"train.parallel={kind}"
         jobs += [
             job(spec, folder / kind, parallel),
-            job(spec, folder / f"{kind}-sgd", parallel, SGD),
+            job(spec, folder / f"{kind}-sgd", parallel, *SGD),
+            job(spec, folder / f"{kind}-lora", parallel, LORA, BESIDE),
             job(unlearned, folder / f"{kind}-unlearned", parallel),
             job(spec, folder / f"{kind}-dropout", parallel, dropout),
             job(spec, folder / f"{kind}-dropout-again", parallel, dropout, cut_from=folder / f"{kind}-dropout"),
@@ -78,7 +84,12 @@ def trained(folder: Path) -> Path:
         ]
     for before, kind in (KINDS, KINDS[::-1]):
         jobs.append(job(spec, folder / f"{before}-to-{kind}", f"train.parallel={kind}", cut_from=folder / before))
+    fsdp = "train.parallel=fsdp"
+    jobs.append(job(spec, folder / "one-to-fsdp-lora", fsdp, accumulated, LORA, BESIDE, cut_from=folder / "one-lora"))
+    jobs.append(job(spec, folder / "fsdp-muon", fsdp, *MUON))
     train_together(jobs, folder)
+    train_here(job(spec, folder / "fsdp-to-one-lora", LORA, BESIDE, cut_from=folder / "fsdp-lora"))
+    train_here(job(spec, folder / "fsdp-to-one-muon", *MUON, cut_from=folder / "fsdp-muon"))
     for kind in KINDS:
         train_here(job(spec, folder / f"{kind}-to-one", cut_from=folder / kind))
     return folder

@@ -185,6 +185,21 @@ def test_resuming_refuses_what_has_changed(folder: Path) -> None:
         train(spec(), out="nowhere", resume=True)
 
 
+def test_a_default_may_be_written_or_left_out(folder: Path) -> None:
+    """As it is where the language gets a new word: a run that was begun before it goes on."""
+    run, begun = train(spec(), out="run"), (folder / "run" / "spec.yaml").read_text()
+    shutil.rmtree(run / "checkpoints" / "step-12")
+    before = losses(run)
+    train(spec("tiny.yaml", "train.ema=null", "train.evaluate.samples=0", "train.clip=1"), out="run", resume=True)
+    assert losses(run) == before and (run / "spec.yaml").read_text() == begun
+    for other in ("train.clip=null", "train.optimizer.others.eps=1e-7", "nodes.embed.about=words"):
+        with pytest.raises(TrainError, match="the spec has changed"):
+            train(spec("tiny.yaml", other), out="run", resume=True)
+    (run / "spec.yaml").write_text(begun.replace("steps: 12", "steps: 13"))
+    with pytest.raises(TrainError, match="was written with another spec"):
+        train(spec("run/spec.yaml"), out="run", resume=True)
+
+
 def test_damaged_ids_are_found(folder: Path) -> None:
     run = train(spec(), out="run")
     data = bytearray((run / "data" / "train.bin").read_bytes())
