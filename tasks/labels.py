@@ -15,11 +15,12 @@ from blockgraph.data.records import RowError
 from blockgraph.tasks.asking import Answer, Asked, likeliest
 from blockgraph.tasks.losses import cross_entropy, hits
 from blockgraph.tasks.padding import padded
-from blockgraph.tasks.scores import ClassScore
+from blockgraph.tasks.scores import OUTSIDE, ClassScore, CorrelationScore, EntityScore
 from blockgraph.tasks.task import IGNORED, Columns, Task, Tools
 
 if TYPE_CHECKING:
     from blockgraph.data.examples import Array
+    from blockgraph.tasks.scores import Score
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Classification(Task):
 
     kind: ClassVar[str] = "classification"
     has_labels: ClassVar[bool] = True
+    means: ClassVar[tuple[str, ...]] = ("accuracy",)
     field: str = "label"
     classes: int = 2
     mixup: float = 0.0
@@ -78,8 +80,8 @@ class Classification(Task):
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         return {"accuracy": hits(output, targets)}
 
-    def score(self) -> ClassScore:
-        return ClassScore()
+    def scores(self, tools: Tools) -> list[Score]:
+        return [ClassScore()]
 
     def answers(self, asked: Asked) -> list[Answer]:
         """Each row's likeliest classes."""
@@ -92,6 +94,7 @@ class Regression(Task):
     """A number for each row: the squared error of [B] or [B, 1]."""
 
     kind: ClassVar[str] = "regression"
+    means: ClassVar[tuple[str, ...]] = ("absolute_error",)
     field: str = "label"
 
     @property
@@ -121,6 +124,9 @@ class Regression(Task):
         error = (output.float().reshape(targets.shape) - targets).abs()
         return {"absolute_error": (float(error.sum()), len(targets))}
 
+    def scores(self, tools: Tools) -> list[Score]:
+        return [CorrelationScore()]
+
     def answers(self, asked: Asked) -> list[Answer]:
         """Each row's number."""
         return [Answer(f"{value:.6g}", {"value": value}) for value in asked.outputs[self.output].reshape(-1).tolist()]
@@ -133,6 +139,7 @@ class TokenClassification(Task):
 
     kind: ClassVar[str] = "classification"
     has_labels: ClassVar[bool] = True
+    means: ClassVar[tuple[str, ...]] = ("accuracy",)
     field: str = "label"
     words: str = "text"
 
@@ -187,8 +194,9 @@ class TokenClassification(Task):
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         return {"accuracy": hits(output, targets)}
 
-    def score(self) -> ClassScore:
-        return ClassScore()
+    def scores(self, tools: Tools) -> list[Score]:
+        tags = tools.labels[self.name]
+        return [ClassScore(), EntityScore(tags)] if OUTSIDE in tags else [ClassScore()]
 
     def answers(self, asked: Asked) -> list[Answer]:
         """Each word's class; words beyond the longest sequence have none."""

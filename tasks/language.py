@@ -71,6 +71,7 @@ class MaskedLM(Task):
     """Hidden tokens (Devlin et al. 2018, §3.1): of a share `rate`, 80% become the mask, 10% any token, 10% stay."""
 
     kind: ClassVar[str] = "masked_lm"
+    means: ClassVar[tuple[str, ...]] = ("accuracy",)
     has_perplexity: ClassVar[bool] = True
     input: str = "tokens"
     rate: float = 0.15

@@ -26,6 +26,7 @@ class Seq2Seq(Task):
     """The target's next token, given the source and the target so far (teacher forcing; Sutskever et al. 2014)."""
 
     kind: ClassVar[str] = "seq2seq"
+    means: ClassVar[tuple[str, ...]] = ("token_accuracy",)
     has_perplexity: ClassVar[bool] = True
     writes: ClassVar[bool] = True
     input: str = "target"

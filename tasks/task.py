@@ -61,6 +61,7 @@ class Task(ABC):
     looks_ahead: ClassVar[bool] = False  # whether a model that sees later positions sees what it is to predict
     has_perplexity: ClassVar[bool] = False  # whether exp(loss) says something: the loss is in nats per token
     writes: ClassVar[bool] = False  # whether its answers are texts, which are compared with the targets' texts
+    means: ClassVar[tuple[str, ...]] = ()  # the names of what `measures` gives
     name: str
     output: str
     weight: float = 1.0
@@ -107,9 +108,13 @@ class Task(ABC):
         """Beside the loss, what a judged batch adds to each measure: (sum, count)."""
         return {}
 
-    def score(self) -> Score | None:
+    def scores(self, tools: Tools) -> list[Score]:
         """What adds up measures that are no mean over targets, anew for each judged split."""
-        return None
+        return []
+
+    def measured(self, tools: Tools) -> tuple[str, ...]:
+        """The names of all measures beside the loss."""
+        return (*self.means, *(name for score in self.scores(tools) for name in score.names))
 
     def answers(self, asked: Asked) -> list[Answer]:
         """What the model says of each row. Raises `RowError` where it is asked about one row that cannot be read."""

@@ -239,6 +239,8 @@ class Session:
             self.reporter.message(
                 "nothing to validate on: the losses are the training data's, and no checkpoint is the best"
             )
+        else:
+            settings.check_best(lesson.measured)
         lesson.check(train)
         model = build(self.spec, device=self.device, seed=settings.seed, weights_follow=True)
         self._check_model(model, lesson)
