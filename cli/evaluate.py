@@ -98,7 +98,7 @@ class Counting:
 def facts(run: Path, found: Measured) -> dict[str, Any]:
     """What `--json` prints; a measure that is not finite is null."""
     measures = {name: value if math.isfinite(value) else None for name, value in found.measures.items()}
-    counted = {"rows": found.rows, "targets": found.targets, "left_out": len(found.bad)}
+    counted = {"rows": found.rows, "targets": found.targets, "answered": found.answered, "left_out": len(found.bad)}
     return {"run": str(run), "step": found.step, "split": found.split, **counted, "measures": measures}
 
 
@@ -108,7 +108,8 @@ def print_measured(found: Measured) -> None:
     left_out = f", {len(found.bad):,} left out" if found.bad else ""
     out = console()
     rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
-    out.print(f"{found.split}: {rows}{left_out}; step {found.step:,}")
+    answered = f", {found.answered:,} answers compared" if found.answered else ""
+    out.print(f"{found.split}: {rows}{left_out}{answered}; step {found.step:,}")
     table = Table("measure", box=None, pad_edge=False, header_style="bold")
     table.add_column("value", justify="right")
     for name, value in found.measures.items():

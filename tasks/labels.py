@@ -11,7 +11,7 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
-from blockgraph.data.records import RowError
+from blockgraph.data.records import RowError, text_of
 from blockgraph.tasks.asking import Answer, Asked, likeliest
 from blockgraph.tasks.losses import cross_entropy, hits
 from blockgraph.tasks.padding import padded
@@ -155,7 +155,7 @@ class TokenClassification(Task):
         numbers = {name: number for number, name in enumerate(tools.labels[self.name])}
 
         def encode(values: Mapping[str, Any]) -> Array:
-            labels, words = self.label_values(values), str(values.get(self.words, "")).split()
+            labels, words = self.label_values(values), text_of(values, self.words).split()
             if len(labels) != len(words):
                 raise RowError(f"{len(labels)} labels in {self.field}, and {len(words)} words in {self.words}")
             unknown = [label for label in labels if label not in numbers]
@@ -202,7 +202,7 @@ class TokenClassification(Task):
         """Each word's class; words beyond the longest sequence have none."""
         logits = asked.outputs[self.output]  # [B, T, C]
         return [
-            self._told(str(row[self.words]).split(), logits[number], asked) for number, row in enumerate(asked.rows)
+            self._told(text_of(row, self.words).split(), logits[number], asked) for number, row in enumerate(asked.rows)
         ]
 
     def _told(self, words: list[str], logits: torch.Tensor, asked: Asked) -> Answer:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from blockgraph.data.pairs import open_text
 from blockgraph.data.records import BadRow, Record, RowError
-from blockgraph.data.tables import Table
+from blockgraph.data.tables import Table, is_table
 from blockgraph.tasks.asking import TOGETHER, Answer, Choices, in_groups
 from blockgraph.tasks.language import TEXT
+from blockgraph.tasks.task import Task
 from blockgraph.training.errors import TrainError
-from blockgraph.training.evaluate import is_table
 from blockgraph.training.trained import Trained
 
 Told = Answer | BadRow
@@ -20,11 +20,18 @@ Told = Answer | BadRow
 
 def predict(trained: Trained, rows: Iterable[Record | BadRow], choices: Choices) -> Iterator[Told]:
     """An answer for each row, in their order; a row that cannot be read stays what it is, with the reason."""
+    return answers(trained, trained.lesson.tasks, rows, choices)
+
+
+def answers(
+    trained: Trained, tasks: Sequence[Task], rows: Iterable[Record | BadRow], choices: Choices
+) -> Iterator[Told]:
+    """`predict`, of some of the tasks."""
     for group in in_groups(rows, max(1, TOGETHER // choices.beams)):
         checked = [_checked(trained, row) for row in group]
         good = [row for row in checked if isinstance(row, Record)]
-        answers = iter(_together(trained, good, choices) if good else [])
-        yield from (next(answers) if isinstance(row, Record) else row for row in checked)
+        found = iter(_together(trained, tasks, good, choices) if good else [])
+        yield from (next(found) if isinstance(row, Record) else row for row in checked)
 
 
 def _checked(trained: Trained, row: Record | BadRow) -> Record | BadRow:
@@ -38,19 +45,18 @@ def _checked(trained: Trained, row: Record | BadRow) -> Record | BadRow:
     return row
 
 
-def _together(trained: Trained, rows: list[Record], choices: Choices) -> list[Told]:
+def _together(trained: Trained, tasks: Sequence[Task], rows: list[Record], choices: Choices) -> list[Told]:
     """The answers of all tasks; where the rows cannot be read together, each alone."""
     try:
         asked = trained.asked([row.values for row in rows], choices)
-        tasks = trained.lesson.tasks
+        told = [task.answers(asked) for task in tasks]
         return [
-            _joined(dict(zip((task.name for task in tasks), found, strict=True)))
-            for found in zip(*(task.answers(asked) for task in tasks), strict=True)
+            _joined(dict(zip((task.name for task in tasks), found, strict=True))) for found in zip(*told, strict=True)
         ]
     except RowError as error:
         if len(rows) == 1:
             return [BadRow(rows[0].place, str(error))]
-        return [told for row in rows for told in _together(trained, [row], choices)]
+        return [told for row in rows for told in _together(trained, tasks, [row], choices)]
 
 
 def _joined(answers: Mapping[str, Answer]) -> Answer:

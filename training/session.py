@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from blockgraph.data.records import SPLITS, BadRow, Record, Records
+from blockgraph.data.records import SPLITS, BadRow, Record, Records, text_of
 from blockgraph.data.sources import Source, source_of
 from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
@@ -326,7 +326,7 @@ def corpus_of(source: Source, lesson: Lesson) -> Corpus:
         for split in splits:
             for row in source.rows(split) if source.has(split) else ():
                 if isinstance(row, Record):
-                    yield from (str(row.values[field]) for field in lesson.text_fields if field in row.values)
+                    yield from (text_of(row.values, field) for field in lesson.text_fields if field in row.values)
 
     return Corpus(lambda: texts("train"), lambda: texts(*SPLITS), source.origin)
 
