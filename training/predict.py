@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from blockgraph.data.arrays import Arrays
 from blockgraph.data.pairs import open_text
 from blockgraph.data.records import BadRow, Record, RowError
-from blockgraph.data.tables import Table, is_table
+from blockgraph.data.tables import Layout, Table, is_table
 from blockgraph.tasks.asking import TOGETHER, Answer, Choices, in_groups
 from blockgraph.tasks.language import TEXT
 from blockgraph.tasks.task import Task
@@ -84,11 +85,16 @@ def rows_of_texts(trained: Trained, texts: Iterable[str], place: str = "text") -
 
 
 def rows_of_file(trained: Trained, path: Path) -> Iterator[Record | BadRow]:
-    """The rows of a csv, tsv or jsonl file, or the lines of another. Raises `TrainError`."""
+    """The rows of a csv, tsv or jsonl file, or of NumPy's, or the lines of another. Raises `TrainError`."""
     if not path.is_file():
         raise TrainError(f"--data: {path} is not a file")
+    if path.suffix in (".npz", ".npy"):
+        return Arrays([path], fields(trained)).rows("train")
     if is_table(path):
-        return Table([path], fields(trained)).rows("train")
+        section = trained.section.data
+        header, delimiter = getattr(section, "header", None), getattr(section, "delimiter", None)
+        layout = Layout(fields(trained), header, delimiter, trained.lesson.picture_fields)
+        return Table([path], layout).rows("train")
     return rows_of_texts(trained, _lines(path), path.name)
 
 

@@ -59,7 +59,7 @@ class Vectors:
         assert self._module is not None
         own = torch.arange(len(asking), device=asking.device)
         total = 0.0
-        for part, right in zip(asking.split(ROWS), own.split(ROWS), strict=True):
+        for part, right in zip(torch.split(asking, ROWS), torch.split(own, ROWS), strict=True):
             scores = self._module(asked, part).t() if back else self._module(part, asked)
             total += hits(scores, right)[0]
         return total / len(asking)

@@ -274,6 +274,13 @@ def test_rows_of_files(runs: Runs, tmp_path: Path) -> None:
     assert first == one and isinstance(second, BadRow) and "write tabs between them" in second.reason
 
 
+def test_rows_of_arrays_and_of_tables_without_names(runs: Runs, tmp_path: Path) -> None:
+    trained = opened(runs, "vectors")
+    np.savez(tmp_path / "in.npz", p=[3.0, -3.0], q=[1.0, 1.0])
+    found = list(predict(trained, rows_of_file(trained, tmp_path / "in.npz"), Choices()))
+    assert found == ask(trained, "3\t1", "-3\t1")
+
+
 def test_a_run_without_text_has_no_tokenizer(runs: Runs) -> None:
     run = opened(runs, "vectors").run
     assert run.encodes is None
