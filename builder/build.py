@@ -134,7 +134,9 @@ def check_buildable(analysed: graph.Model, spec: Spec, diagnostics: Diagnostics)
     for path, leaf in _leaves(analysed.root, ()):
         reason = leaf.rules.missing(leaf.options)
         if reason is not None:
-            diagnostics.error("not-built", reason, spec.place(*path), help="it validates, counts, draws and trains")
+            diagnostics.error(
+                "not-built", reason, spec.place(*path), help="give one: build --tokenizer tokenizer.json; or train it"
+            )
 
 
 def _leaves(definition: graph.Definition, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], graph.Leaf]]:

@@ -28,7 +28,7 @@ class EmbeddingRules(Rules[EmbeddingOptions]):
         return {"weight": (int(i["ids"].vocabulary or 0), o.width)}
 
     def missing(self, o: EmbeddingOptions) -> str | None:
-        return None if o.pretrained is None else "the rows of `pretrained` vectors are a tokenizer's words: give it one"
+        return None if o.pretrained is None else "the rows of `pretrained` vectors are a tokenizer's words"
 
 
 class PositionsRules(Rules[PositionsOptions]):

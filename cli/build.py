@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blockgraph.cli.options import console, read_model, reads_spec, write_new
+from blockgraph.cli.options import console, read_model, reads_spec, save_to, with_save, write_new
 from blockgraph.specs.diagnostics import BlockgraphError
 
 if TYPE_CHECKING:
@@ -28,12 +28,7 @@ if TYPE_CHECKING:
     metavar="FILE.py",
     help="Write the model as Python that needs only torch.",
 )
-@click.option(
-    "--save",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE.safetensors",
-    help="Write the first weights.",
-)
+@with_save("Write the first weights.")
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda", "mps", "meta"]),
@@ -43,6 +38,12 @@ if TYPE_CHECKING:
 )
 @click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the first weights.")
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="tokenizer.json",
+    help="Its words are the rows of `pretrained` vectors.",
+)
 @click.option(
     "--depth", type=click.IntRange(0, 16), default=1, show_default=True, help="Blocks inside blocks in the table."
 )
@@ -55,6 +56,7 @@ def command(
     device: str,
     dtype: str,
     seed: int,
+    tokenizer: Path | None,
     depth: int,
     sets: tuple[str, ...],
     plugins: tuple[str, ...],
@@ -66,7 +68,9 @@ def command(
     facts = numbers(model)
     if not as_json:
         print_table(model, facts, depth)
-    module = built(spec, device, dtype, seed)
+    module, notes = built(spec, device, dtype, seed, tokenizer)
+    for note in notes:
+        click.echo(note, err=as_json)
     facts["check"] = forward_pass(module, model, seed)
     click.echo(json.dumps({**facts, "nodes": nodes(model, depth)}, indent=2) if as_json else check_text(facts["check"]))
     if export:
@@ -75,10 +79,7 @@ def command(
         write_new(export, export_source(module).encode())
         click.echo(f"wrote {export}: the same model, importing only torch", err=as_json)
     if save:
-        from blockgraph.running.weights import save_weights
-
-        save_weights(module, save)
-        click.echo(f"wrote {save}", err=as_json)
+        save_to(save, module, err=as_json)
 
 
 def numbers(model: Model) -> dict[str, Any]:
@@ -145,10 +146,18 @@ def megabytes(count: int) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
-def built(spec: Spec, device: str, dtype: str, seed: int) -> Module:
+def built(spec: Spec, device: str, dtype: str, seed: int, tokenizer: Path | None = None) -> tuple[Module, list[str]]:
+    """The model, and how many of the tokenizer's words have a vector. On `meta` there are no numbers to read."""
     from blockgraph.builder.build import build
 
-    return build(spec, device=device, dtype=dtype, seed=seed)
+    given = tokenizer is not None and device != "meta"
+    module = build(spec, device=device, dtype=dtype, seed=seed, weights_follow=given or device == "meta")
+    if tokenizer is None or not given:
+        return module, []
+    from blockgraph.running.tokenizers import read_tokenizer
+    from blockgraph.running.vectors import load_vectors
+
+    return module, load_vectors(module, spec, read_tokenizer(tokenizer), spec.folder_of)
 
 
 def forward_pass(module: Module, model: Model, seed: int) -> dict[str, Any]:

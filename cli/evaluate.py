@@ -12,27 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blockgraph.cli.options import console, with_device, with_plugins
+from blockgraph.cli.writing import searching, with_writing
 
 if TYPE_CHECKING:
     from blockgraph.training.evaluate import Measured
 
 TOLD_EVERY = 10.0  # seconds between two lines of progress
 SHOWN = 5  # rows that were left out and are told of
-
-
-def with_writing(command: Any) -> Any:
-    """The options that say how texts are written."""
-    for option in (
-        click.option("--max-new", type=click.IntRange(1), default=128, show_default=True, help="New tokens at most."),
-        click.option(
-            "--length-penalty", type=float, default=1.0, show_default=True, help="Beams: above 0 longer texts."
-        ),
-        click.option(
-            "--beams", type=click.IntRange(1), default=1, show_default=True, help="Search with that many beams."
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @click.command("evaluate")
@@ -44,7 +30,7 @@ def with_writing(command: Any) -> Any:
     "--data", type=click.Path(path_type=Path), metavar="PATH", help="Other data: a file, or a folder as for training."
 )
 @click.option("--last", is_flag=True, help="The last checkpoint instead of the best.")
-@with_writing
+@with_writing(most=128)
 @click.option("--alternatives", metavar="SIGN", help="What stands between several right texts of a row, such as |.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @with_device
@@ -55,7 +41,7 @@ def command(
     data: Path | None,
     last: bool,
     beams: int,
-    length_penalty: float,
+    length_penalty: float | None,
     max_new: int,
     alternatives: str | None,
     as_json: bool,
@@ -66,12 +52,13 @@ def command(
 
     Texts are written greedily, or with --beams, and compared as whole texts.
     """
+    searched = searching(beams, length_penalty)
     from blockgraph.tasks.asking import Choices
     from blockgraph.training.evaluate import evaluate
     from blockgraph.training.trained import open_trained
 
     trained = open_trained(run, which="last" if last else "best", device=device, plugins=plugins)
-    choices = Choices(max_new=max_new, beams=beams, length_penalty=length_penalty)
+    choices = Choices(max_new=max_new, **searched)
     progress = Counting()
     found = evaluate(trained, split=split, data=data, choices=choices, alternatives=alternatives, progress=progress)
     for line in (*map(str, found.bad[:SHOWN]), *found.notes):
@@ -98,7 +85,7 @@ class Counting:
 def facts(run: Path, found: Measured) -> dict[str, Any]:
     """What `--json` prints; a measure that is not finite is null."""
     measures = {name: value if math.isfinite(value) else None for name, value in found.measures.items()}
-    counted = {"rows": found.rows, "targets": found.targets, "left_out": len(found.bad)}
+    counted = {"rows": found.rows, "targets": found.targets, "answered": found.answered, "left_out": len(found.bad)}
     return {"run": str(run), "step": found.step, "split": found.split, **counted, "measures": measures}
 
 
@@ -108,7 +95,8 @@ def print_measured(found: Measured) -> None:
     left_out = f", {len(found.bad):,} left out" if found.bad else ""
     out = console()
     rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
-    out.print(f"{found.split}: {rows}{left_out}; step {found.step:,}")
+    answered = f", {found.answered:,} answers compared" if found.answered else ""
+    out.print(f"{found.split}: {rows}{left_out}{answered}; step {found.step:,}")
     table = Table("measure", box=None, pad_edge=False, header_style="bold")
     table.add_column("value", justify="right")
     for name, value in found.measures.items():

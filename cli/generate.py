@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blockgraph.cli.options import read_stdin, with_device, with_plugins
+from blockgraph.cli.writing import searching, with_writing
 from blockgraph.specs.diagnostics import BlockgraphError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FOR_DRAWING = ("temperature", "top_k", "top_p", "seed")  # options that a search
     metavar="FILE",
     help="Prompts from a file, one a line.",
 )
-@click.option("--max-new", type=click.IntRange(0), default=256, show_default=True, help="New tokens at most.")
+@with_writing(most=256)
 @click.option(
     "--temperature", type=float, help="Below 1 likelier, above 1 bolder; 0 is greedy.  [default: 1; 0 to translate]"
 )
@@ -35,8 +36,6 @@ FOR_DRAWING = ("temperature", "top_k", "top_p", "seed")  # options that a search
 @click.option("--top-p", type=float, help="Choose among the likeliest that together reach p.")
 @click.option("--seed", type=int, help="Another seed draws another text.  [default: 0]")
 @click.option("--greedy", is_flag=True, help="Always the likeliest token: --temperature 0.")
-@click.option("--beams", type=click.IntRange(1), default=1, help="Search for the best text with that many beams.")
-@click.option("--length-penalty", type=float, help="Beams: above 0 longer texts, below 0 shorter ones.  [default: 1]")
 @click.option("--stop", "until", multiple=True, metavar="TEXT", help="End before this text. Repeatable.")
 @click.option("--int8", is_flag=True, help="Linear maps in 8 bits: smaller and faster on the CPU, a little less exact.")
 @click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), help="Convert the weights; else as in the file.")
@@ -99,14 +98,13 @@ def choosing(greedy: bool, beams: int, length_penalty: float | None, drawing: di
     """The options that say how tokens are chosen. Raises `BlockgraphError` where they contradict each other."""
     asked = [name for name in FOR_DRAWING if name in drawing and (name, drawing[name]) != ("temperature", 0)]
     flags = [f"--{name.replace('_', '-')}" for name in asked]
-    if length_penalty is not None and beams == 1:
-        raise BlockgraphError("--length-penalty compares finished beams: give --beams 2 or more")
+    searched = searching(beams, length_penalty)
     if beams > 1 and flags:
         raise BlockgraphError(f"--beams searches for the best text and draws none: leave out {', '.join(flags)}")
     if greedy and drawing.get("temperature"):
         raise BlockgraphError("--greedy is --temperature 0: leave one of them out")
-    if beams > 1:
-        return {"beams": beams, "length_penalty": 1.0 if length_penalty is None else length_penalty}
+    if searched:
+        return searched
     return drawing | ({"temperature": 0.0} if greedy else {})
 
 

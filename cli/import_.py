@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blockgraph.cli.options import reads_spec, write_new
+from blockgraph.cli.options import reads_spec, save_to, with_save, write_new
 
 if TYPE_CHECKING:
     from blockgraph.running.published import Imported
@@ -22,12 +22,7 @@ if TYPE_CHECKING:
     metavar="FILE.yaml",
     help="Write the model's spec.",
 )
-@click.option(
-    "--save",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE.safetensors",
-    help="Write the weights under the spec's names.",
-)
+@with_save("Write the weights under the spec's names.")
 @click.option(
     "--spec",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -59,10 +54,7 @@ def command(
         write_new(out, show(found.model.spec).encode())
         click.echo(f"wrote {out}")
     if save:
-        from blockgraph.running.weights import save_weights
-
-        save_weights(found.model, save)
-        click.echo(f"wrote {save}")
+        save_to(save, found.model)
 
 
 def summary(found: Imported) -> str:

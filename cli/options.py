@@ -16,6 +16,7 @@ from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics, SpecError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from blockgraph.blocks.model import Model as Module
     from blockgraph.builder.graph import Model
     from blockgraph.specs.spec import Spec
 
@@ -42,6 +43,20 @@ with_device = click.option(
     show_default=True,
     help="auto: cuda, else mps, else cpu.",
 )
+
+
+def with_save(help: str) -> Callable[[F], F]:
+    """Adds `--save`; `save_to` then writes."""
+    kind = click.Path(path_type=Path, dir_okay=False)
+    return click.option("--save", type=kind, metavar="FILE.safetensors", help=help)
+
+
+def save_to(path: Path, model: Module, *, err: bool = False) -> None:
+    """Writes a model's weights and says so."""
+    from blockgraph.running.weights import save_weights
+
+    save_weights(model, path)
+    click.echo(f"wrote {path}", err=err)
 
 
 def reads_spec(command: F) -> F:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blockgraph.cli.evaluate import with_writing
 from blockgraph.cli.options import read_stdin, with_device, with_plugins
+from blockgraph.cli.writing import searching, with_writing
 from blockgraph.specs.diagnostics import BlockgraphError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="A csv, tsv or jsonl file with the columns that the model reads, or lines.",
 )
 @click.option("--top", type=click.IntRange(1), help="How many classes, or words for a mask.  [default: 1; 5 for masks]")
-@with_writing
+@with_writing(most=128)
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each row.")
 @with_device
 @with_plugins
@@ -41,7 +41,7 @@ def command(
     data: Path | None,
     top: int | None,
     beams: int,
-    length_penalty: float,
+    length_penalty: float | None,
     max_new: int,
     as_json: bool,
     device: str,
@@ -51,13 +51,13 @@ def command(
 
     A TEXT of - is standard input, a text a line. Rows that cannot be read are told on stderr; their lines stay empty.
     """
-    given = read_texts(texts, second, data)
+    given, searched = read_texts(texts, second, data), searching(beams, length_penalty)
     from blockgraph.tasks.asking import Choices
     from blockgraph.training.predict import predict, rows_of_file, rows_of_texts
     from blockgraph.training.trained import open_trained
 
     trained = open_trained(run, device=device, plugins=plugins)
-    choices = Choices(top or usual_top(trained), max_new, beams, length_penalty)
+    choices = Choices(top or usual_top(trained), max_new, **searched)
     rows: Iterable[Record | BadRow] = rows_of_texts(trained, given) if data is None else rows_of_file(trained, data)
     tell(predict(trained, rows, choices), as_json, fatal=data is None)
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from blockgraph.data.errors import TrainError
+from blockgraph.data.images import is_image
 from blockgraph.data.records import BadRow, Record, Records, shares
 
 
@@ -29,7 +30,9 @@ class Hub(Records):
         self.names = {"train": train}
         self.names |= {split: own for split, own in (("valid", valid), ("test", test)) if isinstance(own, str)}
         self._loaded = lru_cache(maxsize=None)(self._load)
-        self._taken = shares(len(self._loaded(train)), valid, test)
+        first = self._loaded(train)
+        self._classes = {field: _names(feature) for field, feature in (getattr(first, "features", None) or {}).items()}
+        self._taken = shares(len(first), valid, test)
 
     def has(self, split: str) -> bool:
         return split in self.names or bool(self._taken.get(split))
@@ -42,10 +45,9 @@ class Hub(Records):
                 yield self._record(f"{self.path}:{name}:{number}", row)
 
     def _record(self, place: str, row: Any) -> Record | BadRow:
-        missing = [field for field in self.fields if row.get(field) is None]
-        if missing:
-            return BadRow(place, f"there is no {missing[0]}")
-        return Record(place, {field: row[field] for field in self.fields})
+        values = {field: _named(row.get(field), self._classes.get(field)) for field in self.fields}
+        missing = [field for field, value in values.items() if value is None]
+        return BadRow(place, f"there is no {missing[0]}") if missing else Record(place, values)
 
     @property
     def sha256(self) -> str:
@@ -54,7 +56,7 @@ class Hub(Records):
         for split in ("train", "valid", "test"):
             for row in self.rows(split) if self.has(split) else ():
                 said = row.values if isinstance(row, Record) else str(row)
-                hasher.update(json.dumps([split, said], sort_keys=True, default=repr).encode())
+                hasher.update(json.dumps([split, said], sort_keys=True, default=_told).encode())
         return hasher.hexdigest()
 
     def _load(self, split: str) -> Any:
@@ -72,3 +74,24 @@ class Hub(Records):
             known = ", ".join(found.column_names)
             raise TrainError(f"train: data: {self.origin}: there is no column {missing[0]!r}; there is {known[:200]}")
         return found
+
+
+def _names(feature: Any) -> list[str] | None:
+    """The names of a column of classes, or of lists of them; None: it has none."""
+    return getattr(getattr(feature, "feature", feature), "names", None)
+
+
+def _named(value: Any, names: list[str] | None) -> Any:
+    """Classes by name instead of number; -1 is none."""
+    if names is None or value is None:
+        return value
+    if isinstance(value, list):
+        return [names[one] for one in value]
+    return names[value] if value >= 0 else None
+
+
+def _told(value: Any) -> Any:
+    """What JSON does not know: pictures by what they show."""
+    if is_image(value):
+        return [value.mode, value.size, hashlib.sha256(value.tobytes()).hexdigest()]
+    return repr(value)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockgraph.data.records import BadRow, Record, bad_row
+from blockgraph.data.records import BadRow, Record, bad_row, text_of
 
 if TYPE_CHECKING:
     from blockgraph.running.tokenizers import Tokenizer
@@ -57,7 +57,7 @@ def write_documents(
     bad: list[BadRow] = []
     with path.open("wb") as file:
         for row in rows:
-            texts = [] if isinstance(row, BadRow) else [str(row.values[field]) for field in fields]
+            texts = [] if isinstance(row, BadRow) else [text_of(row.values, field) for field in fields]
             if isinstance(row, BadRow) or not any(texts):
                 bad.append(row if isinstance(row, BadRow) else BadRow(row.place, f"{', '.join(fields)}: no text"))
                 if strict:

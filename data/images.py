@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blockgraph.data.errors import TrainError
 from blockgraph.data.records import BadRow, Record, Records, RowError, digest_of, shares
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from blockgraph.data.examples import Array
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -69,16 +73,23 @@ def need_pillow() -> None:
         raise TrainError("pictures are read by Pillow: pip install 'blockgraph[images]'") from None
 
 
-def picture(path: Path, channels: int, height: int, width: int) -> Array:
+def is_image(value: Any) -> bool:
+    """Whether a value is a picture of Pillow's, which then has been imported."""
+    library = sys.modules.get("PIL.Image")
+    return library is not None and isinstance(value, library.Image)
+
+
+def picture(source: Path | Image, channels: int, height: int, width: int) -> Array:
     """A picture as uint8 [channels, height, width]: scaled until it just covers the size (bicubic), then cut in the
     middle. Raises `RowError` where it cannot be read."""
     import numpy as np
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as file:
+        with Image.open(source) if isinstance(source, Path) else nullcontext(source) as file:
             image = ImageOps.exif_transpose(file).convert(MODES[channels])
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RowError(f"{path.name} cannot be read as a picture: {error}") from None
+        name = source.name if isinstance(source, Path) else "it"
+        raise RowError(f"{name} cannot be read as a picture: {error}") from None
     fitted = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
     return fitted[None] if channels == 1 else np.ascontiguousarray(fitted.transpose(2, 0, 1))

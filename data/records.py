@@ -43,6 +43,14 @@ def bad_row(row: BadRow) -> TrainError:
     return TrainError(f"{row}; mend it, or write bad_rows: skip to leave such rows out")
 
 
+def text_of(values: Mapping[str, Any], field: str) -> str:
+    """A row's text; a list of words has blanks between them. Raises `RowError` where there is none."""
+    value = values.get(field)
+    if value is None:
+        raise RowError(f"there is no {field}")
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 class Records(ABC):
     """Rows of three splits. `origin` says where they came from."""
 

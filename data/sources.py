@@ -88,28 +88,23 @@ def _table(data: Any, folder: Path | None, given: Path | None, wanted: WantedFie
 def one_file(data: Any, path: Path, wanted: WantedFields) -> Records:
     """All rows of another file of the section's type; of a section without columns, those of a table."""
     if data.type == "npz":
-        return Arrays(path, wanted.fields)
+        return Arrays([path], wanted.fields)
     header, delimiter = getattr(data, "header", None), getattr(data, "delimiter", None)
     return Table([path], Layout(wanted.fields, header, delimiter, wanted.pictures))
 
 
 def _arrays(data: Any, folder: Path | None, given: Path | None, wanted: WantedFields) -> Arrays:
     if given is not None and given.is_file():
-        return Arrays(given, wanted.fields, _share(data.valid))
+        return Arrays([given], wanted.fields, _share(data.valid))
     base = _base(folder, given)
 
-    def file(split: str) -> Path | float:
+    def files(split: str) -> list[Path] | float:
         value = getattr(data, split)
-        if value is None or isinstance(value, float):
-            return float(value or 0.0)
-        found = spec_files(value, base, split)
-        if len(found) != 1:
-            raise TrainError(f"train: data: {split}: one file, and these are {len(found)}")
-        return found[0]
+        return float(value or 0.0) if value is None or isinstance(value, float) else spec_files(value, base, split)
 
-    train = file("train")
-    assert isinstance(train, Path)
-    return Arrays(train, wanted.fields, file("valid"), file("test"))
+    train = files("train")
+    assert isinstance(train, list)
+    return Arrays(train, wanted.fields, files("valid"), files("test"))
 
 
 def _images(data: Any, folder: Path | None, given: Path | None) -> Images:

@@ -17,6 +17,7 @@ from blockgraph.data.pairs import open_text
 from blockgraph.data.records import BadRow, Record, Records, digest_of, shares
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+OBJECTS = (".jsonl", ".ndjson")
 LONGEST_FIELD = 1 << 24  # characters
 BLANK = " "
 
@@ -72,9 +73,15 @@ class Table(Records):
         return digest_of([path for files in self.files.values() for path in files], self._taken)
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file has named columns, by its name."""
+    name = Path(path.stem) if path.suffix == ".gz" else path
+    return name.suffix in (*DELIMITERS, *OBJECTS) and name.suffix != ".txt"
+
+
 def _rows(path: Path, layout: Layout) -> Iterator[Record | BadRow]:
     name = Path(path.stem) if path.suffix == ".gz" else path
-    if name.suffix in (".jsonl", ".ndjson"):
+    if name.suffix in OBJECTS:
         return _json_rows(path, layout)
     return _delimited_rows(path, layout, layout.delimiter or DELIMITERS.get(name.suffix, ","))
 

@@ -258,10 +258,11 @@ CODES: dict[str, Code] = {
     ),
     "not-built": Code(
         "a block that cannot be built from the spec alone",
-        "The rows of an embedding that is `pretrained` are the words of a tokenizer. `train` has one; `build` in "
-        "Python is given one (`tokenizer=`). Without it the spec is validated, counted and drawn.",
+        "The rows of an embedding that is `pretrained` are the words of a tokenizer. `train` makes one; `build` is "
+        "given one (`--tokenizer`, in Python `tokenizer=`), such as that of a run. Without it the spec is validated, "
+        "counted and drawn; every command that takes a run's folder uses its weights.",
         "blockgraph build glove.yaml   # a spec whose embedding is `pretrained`",
-        "blockgraph train glove.yaml",
+        "blockgraph build glove.yaml --tokenizer runs/glove-1/tokenizer.json",
     ),
     "number-text": Code(
         "a text that looks like a number",

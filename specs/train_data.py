@@ -117,14 +117,14 @@ class TableData(NumberData):
 
 
 class ArraysData(NumberData):
-    """Arrays of a NumPy file (.npz) with a row for each example; nothing in it is unpickled."""
+    """Arrays with a row for each example, in a NumPy file (.npz) or a file each (.npy); nothing is unpickled."""
 
     type: Literal["npz"] = "npz"
-    train: Text = Field(description="the file")
+    train: Texts = Field(description="an .npz, or .npy files: an array is named as its file")
     columns: Fields = Field(description="{input: array}")
     label: Text | None = Field(None, description="the array with the target")
-    valid: Split = Field(0.05, description="a share, or a file")
-    test: Split | None = Field(None, description="a share, or a file")
+    valid: Split = Field(0.05, description="a share, or files in the order of train's")
+    test: Split | None = Field(None, description="a share, or files in the order of train's")
 
 
 class ImagesData(NumberData):

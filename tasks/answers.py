@@ -31,3 +31,10 @@ def _overlap(found: list[str], answer: list[str]) -> float:
         return float(found == answer)
     common = sum((Counter(found) & Counter(answer)).values())
     return 2 * common / (len(found) + len(answer))
+
+
+def squad(found: Sequence[str], answers: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Both measures of all rows, as shares; `answers` are each row's right ones."""
+    pairs = list(zip(found, answers, strict=True))
+    means = {"exact_match": exact_match, "f1": f1}
+    return {name: sum(one(*pair) for pair in pairs) / max(1, len(pairs)) for name, one in means.items()}

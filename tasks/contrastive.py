@@ -21,6 +21,7 @@ class Contrastive(Task):
     cross-entropies along both (Radford et al. 2021, figure 3)."""
 
     kind: ClassVar[str] = "contrastive"
+    means: ClassVar[tuple[str, ...]] = ("accuracy", "accuracy_back")
 
     def add(self, rows: Columns, batch: Batch, tools: Tools, random: np.random.Generator) -> None:
         count = len(next(iter(rows.values())))

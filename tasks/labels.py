@@ -11,15 +11,16 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
-from blockgraph.data.records import RowError
+from blockgraph.data.records import RowError, text_of
 from blockgraph.tasks.asking import Answer, Asked, likeliest
 from blockgraph.tasks.losses import cross_entropy, hits
 from blockgraph.tasks.padding import padded
-from blockgraph.tasks.scores import ClassScore
+from blockgraph.tasks.scores import OUTSIDE, ClassScore, CorrelationScore, EntityScore
 from blockgraph.tasks.task import IGNORED, Columns, Task, Tools
 
 if TYPE_CHECKING:
     from blockgraph.data.examples import Array
+    from blockgraph.tasks.scores import Score
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Classification(Task):
 
     kind: ClassVar[str] = "classification"
     has_labels: ClassVar[bool] = True
+    means: ClassVar[tuple[str, ...]] = ("accuracy",)
     field: str = "label"
     classes: int = 2
     mixup: float = 0.0
@@ -78,8 +80,8 @@ class Classification(Task):
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         return {"accuracy": hits(output, targets)}
 
-    def score(self) -> ClassScore:
-        return ClassScore()
+    def scores(self, tools: Tools) -> list[Score]:
+        return [ClassScore()]
 
     def answers(self, asked: Asked) -> list[Answer]:
         """Each row's likeliest classes."""
@@ -92,6 +94,7 @@ class Regression(Task):
     """A number for each row: the squared error of [B] or [B, 1]."""
 
     kind: ClassVar[str] = "regression"
+    means: ClassVar[tuple[str, ...]] = ("absolute_error",)
     field: str = "label"
 
     @property
@@ -121,6 +124,9 @@ class Regression(Task):
         error = (output.float().reshape(targets.shape) - targets).abs()
         return {"absolute_error": (float(error.sum()), len(targets))}
 
+    def scores(self, tools: Tools) -> list[Score]:
+        return [CorrelationScore()]
+
     def answers(self, asked: Asked) -> list[Answer]:
         """Each row's number."""
         return [Answer(f"{value:.6g}", {"value": value}) for value in asked.outputs[self.output].reshape(-1).tolist()]
@@ -133,6 +139,7 @@ class TokenClassification(Task):
 
     kind: ClassVar[str] = "classification"
     has_labels: ClassVar[bool] = True
+    means: ClassVar[tuple[str, ...]] = ("accuracy",)
     field: str = "label"
     words: str = "text"
 
@@ -148,7 +155,7 @@ class TokenClassification(Task):
         numbers = {name: number for number, name in enumerate(tools.labels[self.name])}
 
         def encode(values: Mapping[str, Any]) -> Array:
-            labels, words = self.label_values(values), str(values.get(self.words, "")).split()
+            labels, words = self.label_values(values), text_of(values, self.words).split()
             if len(labels) != len(words):
                 raise RowError(f"{len(labels)} labels in {self.field}, and {len(words)} words in {self.words}")
             unknown = [label for label in labels if label not in numbers]
@@ -187,14 +194,15 @@ class TokenClassification(Task):
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         return {"accuracy": hits(output, targets)}
 
-    def score(self) -> ClassScore:
-        return ClassScore()
+    def scores(self, tools: Tools) -> list[Score]:
+        tags = tools.labels[self.name]
+        return [ClassScore(), EntityScore(tags)] if OUTSIDE in tags else [ClassScore()]
 
     def answers(self, asked: Asked) -> list[Answer]:
         """Each word's class; words beyond the longest sequence have none."""
         logits = asked.outputs[self.output]  # [B, T, C]
         return [
-            self._told(str(row[self.words]).split(), logits[number], asked) for number, row in enumerate(asked.rows)
+            self._told(text_of(row, self.words).split(), logits[number], asked) for number, row in enumerate(asked.rows)
         ]
 
     def _told(self, words: list[str], logits: torch.Tensor, asked: Asked) -> Answer:

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 
 from blockgraph.data.batch import Batch
-from blockgraph.data.records import RowError
+from blockgraph.data.records import RowError, text_of
 from blockgraph.running.specials import NAMES
 from blockgraph.tasks.asking import Answer, Asked, likeliest
 from blockgraph.tasks.losses import cross_entropy, hits
-from blockgraph.tasks.seq2seq import text_of
 from blockgraph.tasks.task import IGNORED, Columns, Task, Tools
 
 if TYPE_CHECKING:
@@ -71,6 +70,7 @@ class MaskedLM(Task):
     """Hidden tokens (Devlin et al. 2018, §3.1): of a share `rate`, 80% become the mask, 10% any token, 10% stay."""
 
     kind: ClassVar[str] = "masked_lm"
+    means: ClassVar[tuple[str, ...]] = ("accuracy",)
     has_perplexity: ClassVar[bool] = True
     input: str = "tokens"
     rate: float = 0.15

@@ -147,15 +147,15 @@ class Lesson:
         self, forward: Forward, split: Split, device: torch.device, tick: Callable[[], None] = lambda: None
     ) -> dict[str, float]:
         """The loss (weighted, without smoothing) and every measure, over all rows. `tick` is called between batches."""
-        scores = {task.name: score for task in self.tasks if (score := task.score()) is not None}
+        scores = {task.name: task.scores(self.tools) for task in self.tasks}
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}
         for batch in split.batches():
             batch = batch.to(device)
             outputs = forward(batch.inputs)
             for task in self.tasks:
-                if task.name in scores:
-                    scores[task.name].add(task.taken(outputs), batch.targets[task.name])
+                for score in scores[task.name]:
+                    score.add(task.taken(outputs), batch.targets[task.name])
                 for name, (total, count) in self._measured(task, outputs, batch).items():
                     key = self.key(task, name)
                     sums[key] = sums.get(key, 0.0) + total
@@ -163,11 +163,17 @@ class Lesson:
             tick()
         found = {key: sums[key] / max(1, counts[key]) for key in sums}
         for task in self.tasks:
-            if task.name in scores:
-                found |= {self.key(task, name): value for name, value in scores[task.name].result().items()}
+            results = [score.result() for score in scores[task.name]]
+            found |= {self.key(task, name): value for result in results for name, value in result.items()}
         if len(self.tasks) > 1:
             found = {LOSS: sum(task.weight * found[f"{task.name}.{LOSS}"] for task in self.tasks), **found}
         return found
+
+    @property
+    def measured(self) -> list[str]:
+        """The name of everything that `judge` gives."""
+        own = () if len(self.tasks) == 1 else (LOSS,)
+        return [LOSS, *(self.key(task, name) for task in self.tasks for name in (*own, *task.measured(self.tools)))]
 
     def key(self, task: Task, measure: str) -> str:
         """A measure's name, with the task's where there are several."""

@@ -13,7 +13,7 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
-from blockgraph.data.images import MODES, SUFFIXES, picture
+from blockgraph.data.images import MODES, SUFFIXES, is_image, picture
 from blockgraph.data.records import RowError
 from blockgraph.tasks.inputs import Input
 from blockgraph.tasks.task import Columns, Tools
@@ -84,11 +84,12 @@ class NumbersInput(Input):
 
     def _encoded(self, values: Mapping[str, Any]) -> Array:
         given = [values.get(field) for field in self.fields]
-        if isinstance(given[0], Path):
+        first: Any = given[0]
+        if isinstance(first, Path) or is_image(first):
             channels, height, width = self.shape
-            return picture(given[0], channels, height, width)
+            return picture(first, channels, height, width)
         try:
-            return np.asarray(given[0] if len(given) == 1 else given, dtype=self.dtype).reshape(self.shape)
+            return np.asarray(first if len(given) == 1 else given, dtype=self.dtype).reshape(self.shape)
         except (TypeError, ValueError):
             raise RowError(f"{', '.join(self.fields)} is no array of numbers {list(self.shape)}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,23 +11,25 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
-from blockgraph.data.records import RowError
+from blockgraph.data.records import RowError, text_of
 from blockgraph.tasks.asking import Answer, Asked
 from blockgraph.tasks.losses import cross_entropy, hits
 from blockgraph.tasks.padding import padded
-from blockgraph.tasks.task import IGNORED, Columns, Task, Tools
+from blockgraph.tasks.scores import text_scores
+from blockgraph.tasks.task import IGNORED, Columns, Tools, Written
 
 if TYPE_CHECKING:
     from blockgraph.data.examples import Array
 
 
 @dataclass
-class Seq2Seq(Task):
-    """The target's next token, given the source and the target so far (teacher forcing; Sutskever et al. 2014)."""
+class Seq2Seq(Written):
+    """The target's next token, given the source and the target so far (teacher forcing; Sutskever et al. 2014). A list
+    of texts as the target: each is right, and the first is learned."""
 
     kind: ClassVar[str] = "seq2seq"
+    means: ClassVar[tuple[str, ...]] = ("token_accuracy",)
     has_perplexity: ClassVar[bool] = True
-    writes: ClassVar[bool] = True
     input: str = "target"
     field: str = "target"
 
@@ -37,7 +39,7 @@ class Seq2Seq(Task):
 
     def columns(self, tools: Tools) -> list[Column]:
         def encode(values: Mapping[str, Any]) -> Array:
-            ids = tools.encode(text_of(values, self.field))
+            ids = tools.encode(self.right(values)[0])
             if not len(ids):
                 raise RowError(f"{self.field} is empty")
             return ids[: tools.length - 1]
@@ -64,6 +66,13 @@ class Seq2Seq(Task):
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
         return {"token_accuracy": hits(output, targets)}
 
+    def right(self, values: Mapping[str, Any]) -> list[str]:
+        value = values.get(self.field)
+        return list(map(str, value)) if value and isinstance(value, list) else [text_of(values, self.field)]
+
+    def compared(self, told: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
+        return text_scores(told, right)
+
     def answers(self, asked: Asked) -> list[Answer]:
         """What the model writes for each source."""
         start, end = asked.tools.specials.start, asked.tools.specials.end
@@ -74,11 +83,3 @@ class Seq2Seq(Task):
         texts = [asked.decoded(new) for new in made]
         given = [" ".join(text_of(row, name) for name in source.fields) for row in asked.rows]
         return [Answer(text, {"source": one, "text": text}) for one, text in zip(given, texts, strict=True)]
-
-
-def text_of(values: Mapping[str, Any], field: str) -> str:
-    """A row's text. Raises `RowError` where there is none."""
-    value = values.get(field)
-    if value is None:
-        raise RowError(f"there is no {field}")
-    return value if isinstance(value, str) else str(value)

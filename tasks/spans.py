@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,12 +12,12 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
-from blockgraph.data.records import BadRow, Record, RowError
-from blockgraph.tasks.asking import Answer, Asked
+from blockgraph.data.records import BadRow, Record, RowError, text_of
+from blockgraph.tasks.answers import squad
+from blockgraph.tasks.asking import Answer, Asked, in_groups
 from blockgraph.tasks.inputs import TextInput
 from blockgraph.tasks.losses import cross_entropy
-from blockgraph.tasks.seq2seq import text_of
-from blockgraph.tasks.task import Columns, Task, Tools
+from blockgraph.tasks.task import Columns, Tools, Written
 
 if TYPE_CHECKING:
     from blockgraph.data.examples import Array
@@ -27,7 +28,7 @@ NOWHERE = 0  # the position that stands for "there is no answer": the start's
 
 
 @dataclass
-class Spans(Task):
+class Spans(Written):
     """The first and the last token of the answer: cross-entropy over the context's positions, the mean of both.
 
     The output is [B, T, 2], or [B, T] of two outputs. The model's input `part` has the context as its last field. A row
@@ -35,6 +36,7 @@ class Spans(Task):
     """
 
     kind: ClassVar[str] = "spans"
+    means: ClassVar[tuple[str, ...]] = ("window_exact_match", "window_f1")
     part: TextInput = field(default_factory=lambda: TextInput("tokens", ("question", "context")))
     field: str = "answer"
     start: str | None = None
@@ -108,36 +110,60 @@ class Spans(Task):
         return (cross_entropy(logits[..., 0], targets[:, 0]) + cross_entropy(logits[..., 1], targets[:, 1])) / 2
 
     def measures(self, output: torch.Tensor, targets: torch.Tensor) -> dict[str, tuple[float, int]]:
+        """Of windows, and of their tokens."""
         found, _ = best_spans(output, targets)
         common = torch.minimum(found[:, 1], targets[:, 1]) - torch.maximum(found[:, 0], targets[:, 0]) + 1
         sizes = (found[:, 1] - found[:, 0] + 1) + (targets[:, 1] - targets[:, 0] + 1)
         exact = (found == targets[:, :2]).all(1)
         return {
-            "exact_match": (float(exact.sum()), len(targets)),
-            "f1": (float((2 * common.clamp(min=0) / sizes).sum()), len(targets)),
+            "window_exact_match": (float(exact.sum()), len(targets)),
+            "window_f1": (float((2 * common.clamp(min=0) / sizes).sum()), len(targets)),
         }
 
-    def answers(self, asked: Asked) -> list[Answer]:
-        """Each row's answer, as it stands in the text; empty: there is none."""
-        return [self._answer(values, asked) for values in asked.rows]
+    def right(self, values: Mapping[str, Any]) -> list[str]:
+        """Every answer that the row has; none where it says that there is none."""
+        return [text for text, _ in answers_of(values.get(self.field)) if text]
 
-    def _answer(self, values: Mapping[str, Any], asked: Asked) -> Answer:
-        """The best of all windows that find an answer."""
-        windows = []
-        for row in self.split(Record("", {**values, self.field: None}), asked.tools):
+    def compared(self, told: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
+        return squad(told, right)
+
+    def answers(self, asked: Asked) -> list[Answer]:
+        """Each row's answer, as it stands in the text; empty: there is none. Of its windows the best one that finds an
+        answer is believed."""
+        found = [Answer("", {"answer": "", "score": None}) for _ in asked.rows]
+        windows = [(number, one) for number, row in enumerate(asked.rows) for one in self._windows(row, asked.tools)]
+        for group in in_groups(windows):
+            answers = self._of_windows(replace(asked, rows=[window for _, window in group]))
+            for (number, _), answer in zip(group, answers, strict=True):
+                if answer is not None and answer.values["score"] > _score(found[number]):
+                    found[number] = answer
+        return found
+
+    def _windows(self, values: Mapping[str, Any], tools: Tools) -> Iterator[Mapping[str, Any]]:
+        for row in self.split(Record("", {**values, self.field: None}), tools):
             if isinstance(row, BadRow):
                 raise RowError(row.reason)
-            windows.append(row.values)
-        numbers = np.stack([self.columns(asked.tools)[0].encode(window) for window in windows]).astype(np.int64)
-        found, scores = best_spans(self.taken(replace(asked, rows=windows).outputs), torch.from_numpy(numbers))
-        scores = scores.masked_fill(found[:, 0] == NOWHERE, -torch.inf)
-        best = int(scores.argmax())
-        if scores[best] == -torch.inf:
-            return Answer("", {"answer": "", "score": None})
-        offsets, context = asked.tools.offsets(text_of(windows[best], self.context)), windows[best][self.context]
-        first, last = (found[best] - int(numbers[best, 2])).tolist()
-        text = context[int(offsets[first, 0]) : int(offsets[last, 1])]
-        return Answer(text, {"answer": text, "score": float(scores[best])})
+            yield row.values
+
+    def _of_windows(self, asked: Asked) -> Iterator[Answer | None]:
+        """What stands at each window's likeliest place; None: it says that there is no answer."""
+        encode = self.columns(asked.tools)[0].encode
+        numbers = torch.from_numpy(np.stack([encode(window) for window in asked.rows]).astype(np.int64))
+        found, scores = best_spans(self.taken(asked.outputs), numbers)
+        places, begins = found.tolist(), numbers[:, 2].tolist()
+        for window, place, begin, score in zip(asked.rows, places, begins, scores.tolist(), strict=True):
+            if place[0] == NOWHERE < begin:
+                yield None
+                continue
+            context = text_of(window, self.context)
+            offsets = asked.tools.offsets(context)
+            text = context[int(offsets[place[0] - begin, 0]) : int(offsets[place[1] - begin, 1])]
+            yield Answer(text, {"answer": text, "score": score})
+
+
+def _score(answer: Answer) -> float:
+    score = answer.values["score"]
+    return -math.inf if score is None else float(score)
 
 
 def answers_of(value: Any) -> list[tuple[str, int | None]]:

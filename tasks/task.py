@@ -60,7 +60,7 @@ class Task(ABC):
     has_labels: ClassVar[bool] = False  # whether its classes have names in the data
     looks_ahead: ClassVar[bool] = False  # whether a model that sees later positions sees what it is to predict
     has_perplexity: ClassVar[bool] = False  # whether exp(loss) says something: the loss is in nats per token
-    writes: ClassVar[bool] = False  # whether its answers are texts, which are compared with the targets' texts
+    means: ClassVar[tuple[str, ...]] = ()  # the names of what `measures` gives
     name: str
     output: str
     weight: float = 1.0
@@ -107,10 +107,28 @@ class Task(ABC):
         """Beside the loss, what a judged batch adds to each measure: (sum, count)."""
         return {}
 
-    def score(self) -> Score | None:
+    def scores(self, tools: Tools) -> list[Score]:
         """What adds up measures that are no mean over targets, anew for each judged split."""
-        return None
+        return []
+
+    def measured(self, tools: Tools) -> tuple[str, ...]:
+        """The names of all measures beside the loss."""
+        return (*self.means, *(name for score in self.scores(tools) for name in score.names))
 
     def answers(self, asked: Asked) -> list[Answer]:
         """What the model says of each row. Raises `RowError` where it is asked about one row that cannot be read."""
         raise TrainError(f"a model that learned {self.kind} has nothing to predict: `blockgraph evaluate` measures it")
+
+
+class Written(Task):
+    """A task whose answers are texts, which are compared with those of the row's field `field`."""
+
+    field: str
+
+    @abstractmethod
+    def right(self, values: Mapping[str, Any]) -> list[str]:
+        """A row's right texts; the first is learned. Raises `RowError` where there is none."""
+
+    @abstractmethod
+    def compared(self, told: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, float]:
+        """The measures of what it told of all rows, each with its right texts."""

@@ -5,39 +5,44 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from blockgraph.data.batch import Batch, Split
-from blockgraph.data.records import SPLITS, BadRow, Record, Records, RowError
+from blockgraph.data.records import SPLITS, BadRow, Record, Records
 from blockgraph.data.sources import Source, one_file, source_of
-from blockgraph.data.tables import DELIMITERS
+from blockgraph.data.tables import is_table
 from blockgraph.data.texts import Texts, read_text
-from blockgraph.tasks.asking import TOGETHER, Choices, in_groups
+from blockgraph.tasks.asking import Answer, Choices
+from blockgraph.tasks.contrastive import Contrastive
 from blockgraph.tasks.lesson import LOSS
-from blockgraph.tasks.scores import sacrebleu, text_scores
-from blockgraph.tasks.task import Task
+from blockgraph.tasks.scores import sacrebleu
+from blockgraph.tasks.seq2seq import Seq2Seq
+from blockgraph.tasks.task import Written
 from blockgraph.training.errors import TrainError
 from blockgraph.training.loop import evaluate as judged
+from blockgraph.training.predict import answers
+from blockgraph.training.recall import Vectors
 from blockgraph.training.run_data import RunData
 from blockgraph.training.trained import Trained
 
 Progress = Callable[[str, int, int], None]  # what is done, rows done, rows in all
-TABLES = (*DELIMITERS, ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """`measures` by name; `rows` counts what was judged (windows of a text, `tokens` of it are predicted); `bad` are
-    rows that were left out; `notes` say what could not be measured and why."""
+    """`measures` by name; `rows` counts what was judged (windows of a text, `targets` of it are predicted), `answered`
+    the rows whose answers were compared as texts; `bad` are rows that were left out; `notes` say what could not be
+    measured and why."""
 
     split: str
     rows: int
     measures: dict[str, float]
     step: int
     targets: dict[str, int] = field(default_factory=dict)
+    answered: int = 0
     bad: tuple[BadRow, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -51,6 +56,15 @@ class _Chosen:
     records: Callable[[], Iterator[Record | BadRow]] | None
     bad: tuple[BadRow, ...] = ()
     note: str = ""
+
+
+@dataclass
+class _Texts:
+    """What comparing answers with the rows' texts gave, and of how many rows."""
+
+    measures: dict[str, float] = field(default_factory=dict)
+    rows: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 class _Watched:
@@ -88,53 +102,76 @@ def evaluate(
     `alternatives` is what stands between several right texts of a row, the first of which the loss is about. Raises
     `BlockgraphError`.
     """
-    lesson = trained.lesson
     with _chosen(trained, split, data, alternatives) as chosen:
         if not len(chosen.split):
             raise TrainError(f"{chosen.name}: there is nothing to judge: a text needs two tokens at least")
-        total = math.ceil(len(chosen.split) / (trained.settings.batch.length if lesson.stream else 1))
+        total = math.ceil(len(chosen.split) / (trained.settings.batch.length if trained.lesson.stream else 1))
         watched = _Watched(chosen.split, progress, total)
-        found = judged(trained.run.model, lesson, watched, trained.precision)
-        notes = [chosen.note] if chosen.note else []
-        if chosen.records is not None and any(task.writes for task in lesson.tasks) and sacrebleu() is None:
-            notes.append("BLEU and chrF need sacrebleu: pip install 'blockgraph[metrics]'")
-        for task in lesson.tasks:
-            if task.has_perplexity:
-                found[lesson.key(task, "perplexity")] = _exp(found[lesson.key(task, LOSS)])
-            if task.writes and chosen.records is not None:
-                rows = [row for row in chosen.records() if isinstance(row, Record)]
-                scores = _written(trained, task, rows, choices or Choices(), alternatives, progress)
-                found |= {lesson.key(task, name): value for name, value in scores.items()}
-    return Measured(chosen.name, watched.rows, found, trained.run.step, watched.targets, chosen.bad, tuple(notes))
+        found, notes = _judged(trained, watched)
+        texts = _compared(trained, chosen, choices or Choices(), alternatives, progress)
+    said = tuple(note for note in (chosen.note, *notes, *texts.notes) if note)
+    step, counted = trained.run.step, (watched.targets, texts.rows)
+    return Measured(chosen.name, watched.rows, found | texts.measures, step, *counted, chosen.bad, said)
+
+
+def _judged(trained: Trained, split: _Watched) -> tuple[dict[str, float], list[str]]:
+    """What the model's outputs over the split tell, and what they do not."""
+    lesson, model = trained.lesson, trained.run.model
+    pairs = [Vectors(model, task) for task in lesson.tasks if isinstance(task, Contrastive)]
+    with ExitStack() as watching:
+        for one in pairs:
+            watching.enter_context(one)
+        found = judged(model, lesson, split, trained.precision)
+    for task in lesson.tasks:
+        if task.has_perplexity:
+            found[lesson.key(task, "perplexity")] = _exp(found[lesson.key(task, LOSS)])
+    for one in pairs:
+        found |= {lesson.key(one.task, name): value for name, value in one.recalls().items()}
+    unknown = [one.task.output for one in pairs if not one.known]
+    return found, [f"no recall over all rows: '{name}' is not made by a node of type similarity" for name in unknown]
 
 
 def _exp(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf
 
 
-def _written(
-    trained: Trained, task: Task, rows: list[Record], choices: Choices, alternatives: str | None, progress: Progress
-) -> dict[str, float]:
-    """The scores of what the model writes for `rows`, like lengths together; rows that it cannot read are left out."""
-    (name,) = task.text_fields
-    ordered = sorted(_readable(trained, rows), key=lambda row: sum(len(str(value)) for value in row.values.values()))
-    texts: list[str] = []
-    for group in in_groups(ordered, max(1, TOGETHER // choices.beams)):
-        asked = trained.asked([row.values for row in group], choices)
-        texts += [str(answer.values["text"]) for answer in task.answers(asked)]
-        progress("written", len(texts), len(ordered))
-    right = [str(row.values[name]) for row in ordered]
-    return text_scores(texts, [one.split(alternatives) if alternatives else [one] for one in right])
+def _compared(
+    trained: Trained, chosen: _Chosen, choices: Choices, alternatives: str | None, progress: Progress
+) -> _Texts:
+    """What the tasks that write answer to the rows, compared with the rows' own texts."""
+    found, lesson = _Texts(), trained.lesson
+    writing = [task for task in lesson.tasks if isinstance(task, Written)]
+    if chosen.records is None or not writing:
+        return found
+    rows = [row for row in chosen.records() if isinstance(row, Record)]
+    for task in writing:
+        told, right = _answered(trained, task, rows, choices, alternatives, progress)
+        found.rows = len(told)
+        found.measures |= {lesson.key(task, name): value for name, value in task.compared(told, right).items()}
+        if unread := len(rows) - len(told):
+            found.notes.append(f"{unread:,} of {len(rows):,} rows cannot be read: no answer of theirs was compared")
+    if sacrebleu() is None and any(isinstance(task, Seq2Seq) for task in writing):
+        found.notes.append("BLEU and chrF need sacrebleu: pip install 'blockgraph[metrics]'")
+    return found
 
 
-def _readable(trained: Trained, rows: list[Record]) -> Iterator[Record]:
-    asked = trained.asked([], Choices())
-    for row in rows:
-        try:
-            asked.encoded(row.values)
-        except RowError:
-            continue
-        yield row
+def _answered(
+    trained: Trained, task: Written, rows: list[Record], choices: Choices, alternatives: str | None, progress: Progress
+) -> tuple[list[str], list[list[str]]]:
+    """What the model answers to the rows that it can read, like lengths together, and what is right."""
+    ordered = sorted(rows, key=lambda row: sum(len(str(value)) for value in row.values.values()))
+    told: list[str] = []
+    right: list[list[str]] = []
+    for number, (row, answer) in enumerate(zip(ordered, answers(trained, [task], ordered, choices), strict=True), 1):
+        if isinstance(answer, Answer):
+            told.append(answer.text)
+            right.append([one for text in task.right(row.values) for one in _parts(text, alternatives)])
+        progress("answered", number, len(ordered))
+    return told, right
+
+
+def _parts(text: str, sign: str | None) -> list[str]:
+    return text.split(sign) if sign else [text]
 
 
 # -- what is judged ----------------------------------------------------------------------------------------------------
@@ -154,11 +191,11 @@ def _encoded(trained: Trained, split: str | None) -> _Chosen:
     """A split as it lies in the run's folder; its texts are read where they were then."""
     run, note, records = RunData(trained.run.folder), "", None
     name = _split_name(split, _facts(trained)["counts"], trained.run.folder)
-    if any(task.writes for task in trained.lesson.tasks):
+    if any(isinstance(task, Written) for task in trained.lesson.tasks):
         try:
             records = _rows_of(_own(trained, name)[0], name)
         except (TrainError, OSError) as error:
-            note = f"no text was written: {error}"
+            note = f"no answer was compared: {error}"
     return _Chosen(run.split(name, trained.lesson, trained.settings), name, records, note=note)
 
 
@@ -215,7 +252,7 @@ def _has(source: Source, split: str) -> bool:
 def _anew(trained: Trained, source: Source, name: str, folder: Path, alternatives: str | None) -> _Chosen:
     """The split `name` of a source, encoded into `folder` as if it were all there is."""
     lesson, encoded = trained.lesson, RunData(folder)
-    fields = [field for task in lesson.tasks if task.writes for field in task.text_fields]
+    fields = [task.field for task in lesson.tasks if isinstance(task, Written)]
     if not isinstance(source, Records):
         alone: Source = Texts("".join(source.pieces(name)), "", source.origin)
     else:
@@ -238,7 +275,8 @@ class _Part(Records):
     def rows(self, split: str) -> Iterator[Record | BadRow]:
         for row in self.whole.rows(self.split):
             if isinstance(row, Record) and self.sign:
-                firsts = {name: str(row.values[name]).split(self.sign)[0] for name in self.fields}
+                texts = {name: row.values[name] for name in self.fields if isinstance(row.values[name], str)}
+                firsts = {name: text.split(self.sign)[0] for name, text in texts.items()}
                 yield Record(row.place, {**row.values, **firsts})
             else:
                 yield row
@@ -246,12 +284,6 @@ class _Part(Records):
     @property
     def sha256(self) -> str:
         return self.whole.sha256
-
-
-def is_table(path: Path) -> bool:
-    """Whether a file has named columns, by its name."""
-    name = Path(path.stem) if path.suffix == ".gz" else path
-    return name.suffix in TABLES and name.suffix != ".txt"
 
 
 def _rows_of(source: Source, split: str) -> Callable[[], Iterator[Record | BadRow]] | None:

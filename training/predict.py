@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from blockgraph.data.arrays import Arrays
 from blockgraph.data.pairs import open_text
 from blockgraph.data.records import BadRow, Record, RowError
-from blockgraph.data.tables import Table
+from blockgraph.data.tables import Layout, Table, is_table
 from blockgraph.tasks.asking import TOGETHER, Answer, Choices, in_groups
 from blockgraph.tasks.language import TEXT
+from blockgraph.tasks.task import Task
 from blockgraph.training.errors import TrainError
-from blockgraph.training.evaluate import is_table
 from blockgraph.training.trained import Trained
 
 Told = Answer | BadRow
@@ -20,11 +21,18 @@ Told = Answer | BadRow
 
 def predict(trained: Trained, rows: Iterable[Record | BadRow], choices: Choices) -> Iterator[Told]:
     """An answer for each row, in their order; a row that cannot be read stays what it is, with the reason."""
+    return answers(trained, trained.lesson.tasks, rows, choices)
+
+
+def answers(
+    trained: Trained, tasks: Sequence[Task], rows: Iterable[Record | BadRow], choices: Choices
+) -> Iterator[Told]:
+    """`predict`, of some of the tasks."""
     for group in in_groups(rows, max(1, TOGETHER // choices.beams)):
         checked = [_checked(trained, row) for row in group]
         good = [row for row in checked if isinstance(row, Record)]
-        answers = iter(_together(trained, good, choices) if good else [])
-        yield from (next(answers) if isinstance(row, Record) else row for row in checked)
+        found = iter(_together(trained, tasks, good, choices) if good else [])
+        yield from (next(found) if isinstance(row, Record) else row for row in checked)
 
 
 def _checked(trained: Trained, row: Record | BadRow) -> Record | BadRow:
@@ -38,19 +46,18 @@ def _checked(trained: Trained, row: Record | BadRow) -> Record | BadRow:
     return row
 
 
-def _together(trained: Trained, rows: list[Record], choices: Choices) -> list[Told]:
+def _together(trained: Trained, tasks: Sequence[Task], rows: list[Record], choices: Choices) -> list[Told]:
     """The answers of all tasks; where the rows cannot be read together, each alone."""
     try:
         asked = trained.asked([row.values for row in rows], choices)
-        tasks = trained.lesson.tasks
+        told = [task.answers(asked) for task in tasks]
         return [
-            _joined(dict(zip((task.name for task in tasks), found, strict=True)))
-            for found in zip(*(task.answers(asked) for task in tasks), strict=True)
+            _joined(dict(zip((task.name for task in tasks), found, strict=True))) for found in zip(*told, strict=True)
         ]
     except RowError as error:
         if len(rows) == 1:
             return [BadRow(rows[0].place, str(error))]
-        return [told for row in rows for told in _together(trained, [row], choices)]
+        return [told for row in rows for told in _together(trained, tasks, [row], choices)]
 
 
 def _joined(answers: Mapping[str, Answer]) -> Answer:
@@ -78,11 +85,16 @@ def rows_of_texts(trained: Trained, texts: Iterable[str], place: str = "text") -
 
 
 def rows_of_file(trained: Trained, path: Path) -> Iterator[Record | BadRow]:
-    """The rows of a csv, tsv or jsonl file, or the lines of another. Raises `TrainError`."""
+    """The rows of a csv, tsv or jsonl file, or of NumPy's, or the lines of another. Raises `TrainError`."""
     if not path.is_file():
         raise TrainError(f"--data: {path} is not a file")
+    if path.suffix in (".npz", ".npy"):
+        return Arrays([path], fields(trained)).rows("train")
     if is_table(path):
-        return Table([path], fields(trained)).rows("train")
+        section = trained.section.data
+        header, delimiter = getattr(section, "header", None), getattr(section, "delimiter", None)
+        layout = Layout(fields(trained), header, delimiter, trained.lesson.picture_fields)
+        return Table([path], layout).rows("train")
     return rows_of_texts(trained, _lines(path), path.name)
 
 

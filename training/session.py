@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from blockgraph.data.records import SPLITS, BadRow, Record, Records
+from blockgraph.data.records import SPLITS, BadRow, Record, Records, text_of
 from blockgraph.data.sources import Source, source_of
 from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
@@ -250,6 +250,8 @@ class Session:
             self.reporter.message(
                 "nothing to validate on: the losses are the training data's, and no checkpoint is the best"
             )
+        else:
+            settings.check_best(lesson.measured)
         lesson.check(train)
         model = build(self.spec, device=self.device, seed=settings.seed, weights_follow=True)
         self._check_model(model, lesson)
@@ -336,7 +338,7 @@ def corpus_of(source: Source, lesson: Lesson) -> Corpus:
         for split in splits:
             for row in source.rows(split) if source.has(split) else ():
                 if isinstance(row, Record):
-                    yield from (str(row.values[field]) for field in lesson.text_fields if field in row.values)
+                    yield from (text_of(row.values, field) for field in lesson.text_fields if field in row.values)
 
     return Corpus(lambda: texts("train"), lambda: texts(*SPLITS), source.origin)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -87,10 +87,13 @@ class Settings:
 
     def score(self, measures: dict[str, float]) -> float:
         """The measure that decides which weights are the best, turned so that lower is better. Raises `TrainError`."""
-        if self.best not in measures:
-            known = ", ".join(measures)
-            raise TrainError(f"train: evaluate: best: there is no measure '{self.best}'; there is {known}")
+        self.check_best(measures)
         return self.value_of(measures[self.best])
+
+    def check_best(self, measures: Iterable[str]) -> None:
+        """Raises `TrainError` where the measure that decides is not among those."""
+        if self.best not in (known := list(measures)):
+            raise TrainError(f"train: evaluate: best: there is no measure '{self.best}'; there is {', '.join(known)}")
 
     def value_of(self, score: float) -> float:
         """A score as the measure, or the other way round."""

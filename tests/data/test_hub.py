@@ -11,6 +11,8 @@ import pytest
 from blockgraph.data.errors import TrainError
 from blockgraph.data.hub import Hub
 from blockgraph.data.records import Record
+from blockgraph.tasks.pictures import NumbersInput
+from blockgraph.tasks.task import Tools
 
 SQUAD = {
     "train": [{"question": f"q{n}", "answers": {"text": [str(n)], "answer_start": [n]}, "id": n} for n in range(10)],
@@ -53,6 +55,33 @@ def test_shares_and_what_a_run_is_known_by(library: list[Any], monkeypatch: pyte
     assert data.sha256 == Hub("squad", None, ["question"], valid=0.2, test=0.1).sha256
     monkeypatch.setitem(SQUAD["train"][4], "question", "other")
     assert data.sha256 != Hub("squad", None, ["question"], valid=0.2).sha256
+
+
+def test_pictures_and_the_names_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = pytest.importorskip("PIL.Image")
+    made = image.new("RGB", (6, 4), (10, 20, 30))
+    features = {
+        "label": SimpleNamespace(names=["cat", "dog"]),
+        "tags": SimpleNamespace(feature=SimpleNamespace(names=["O", "B-X"])),
+    }
+
+    class Pictures(list[Any]):
+        column_names = ("image", "label", "tags")
+
+    Pictures.features = features  # type: ignore[attr-defined]
+    rows = [{"image": made.copy(), "label": label, "tags": [0, 1]} for label in (1, 0, -1)]
+    library = SimpleNamespace(load_dataset=lambda *_, **__: Pictures(rows))
+    monkeypatch.setitem(sys.modules, "datasets", library)
+    data = Hub("pets", None, ["image", "label", "tags"])
+    one, other, none = values(data, "train")
+    assert [one["label"], other["label"], none] == ["dog", "cat", "pets:train:2: there is no label"]
+    assert one["tags"] == ["O", "B-X"]
+    column = NumbersInput("image", ("image",), (3, 2, 2)).columns(Tools(8))[0]
+    assert column.encode(one)[:, 0, 0].tolist() == [10, 20, 30]
+    before = data.sha256
+    assert before == Hub("pets", None, ["image", "label", "tags"]).sha256
+    rows[0]["image"].putpixel((0, 0), (0, 0, 0))
+    assert before != Hub("pets", None, ["image", "label", "tags"]).sha256
 
 
 def test_what_is_missing_is_said(library: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,23 +64,45 @@ def test_a_picture_is_scaled_to_cover_and_cut_in_the_middle(tmp_path: Path) -> N
 def test_arrays_of_a_numpy_file(tmp_path: Path) -> None:
     x = np.arange(24.0).reshape(6, 2, 2)
     np.savez(tmp_path / "a.npz", x=x, y=np.array(["no", "yes"] * 3), short=np.zeros(2))
-    data = Arrays(tmp_path / "a.npz", ["x", "y"], 0.4)
+    data = Arrays([tmp_path / "a.npz"], ["x", "y"], 0.4)
     rows = values(data) + values(data, "valid")
     assert len(values(data)) == 4 and sorted(float(row["x"].sum()) for row in rows) == sorted(x.sum((1, 2)).tolist())
     assert {row["y"] for row in rows} == {"no", "yes"}
     with pytest.raises(TrainError, match="has no array 'z'; there is x, y, short"):
-        Arrays(tmp_path / "a.npz", ["z"])
+        Arrays([tmp_path / "a.npz"], ["z"])
     with pytest.raises(TrainError, match="these are x 6, short 2"):
-        Arrays(tmp_path / "a.npz", ["x", "short"])
+        Arrays([tmp_path / "a.npz"], ["x", "short"])
 
 
 def test_python_objects_are_never_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.array([{}, {}], dtype=object))
     with pytest.raises(TrainError, match="cannot be read as a NumPy file"):
-        Arrays(tmp_path / "a.npz", ["x"])
-    np.save(tmp_path / "a.npy", np.zeros(3))
-    with pytest.raises(TrainError, match="write a file of named ones"):
-        Arrays(tmp_path / "a.npy", ["x"])
+        Arrays([tmp_path / "a.npz"], ["x"])
+    np.save(tmp_path / "a.npy", np.array([{}, {}], dtype=object))
+    with pytest.raises(TrainError, match="cannot be read as a NumPy file"):
+        Arrays([tmp_path / "a.npy"], ["x"])
+
+
+def test_a_file_for_each_array(tmp_path: Path) -> None:
+    for name, count in (("x_train", 6), ("y_train", 6), ("x_test", 2), ("y_test", 2), ("short", 1)):
+        np.save(tmp_path / f"{name}.npy", np.arange(count))
+    paths = {path.stem: path for path in tmp_path.glob("*.npy")}
+    train, test = ([paths[f"{side}_{split}"] for side in "xy"] for split in ("train", "test"))
+    data = Arrays(train, ["x_train", "y_train"], 0.2, test)
+    assert len(values(data)) == 5 and values(data, "test") == [{"x_train": n, "y_train": n} for n in range(2)]
+    assert (
+        data.sha256 != Arrays(train, ["x_train", "y_train"], 0.2).sha256 and data.origin == "x_train.npy, y_train.npy"
+    )
+    assert values(Arrays([paths["short"]], ["image"])) == [{"image": 0}]  # a lone one is what is wanted
+    with pytest.raises(TrainError, match=r"1 files \(short\.npy\), and train has 2"):
+        values(Arrays(train, ["x_train", "y_train"], [paths["short"]]), "valid")
+    with pytest.raises(TrainError, match="these are x_train 6, short 1"):
+        Arrays([paths["x_train"], paths["short"]], ["x_train", "short"])
+    with pytest.raises(TrainError, match="is one array, and x, y are wanted"):
+        Arrays([paths["short"]], ["x", "y"])
+    paths["short"].rename(tmp_path / "short.npz")
+    with pytest.raises(TrainError, match="is one array: name it"):
+        Arrays([tmp_path / "short.npz"], ["x"])
 
 
 def test_a_column_a_pixel_in_natural_order(tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
 import blockgraph
+from blockgraph.cli.main import app
 from blockgraph.running.runs import open_run
-from blockgraph.running.tokenizers import Bytes, Characters, Pieces
+from blockgraph.running.tokenizers import Bytes, Characters, Pieces, read_tokenizer
 from blockgraph.running.vectors import VectorsError, fill, words_of
+from blockgraph.running.weights import read_weights
 from blockgraph.specs.diagnostics import Diagnostics
 from blockgraph.specs.load import load_spec
 from blockgraph.training.train import train
@@ -50,6 +53,23 @@ def test_a_training_begins_with_the_vectors(folder: Path) -> None:
     assert torch.equal(built.get_submodule("embed").weight[words["cat"]], torch.tensor([4.0, 5.0, 6.0]))  # type: ignore[index]
     with pytest.raises(blockgraph.SpecError, match="not-built"):
         blockgraph.build(folder / "glove.yaml")
+
+
+def test_build_is_given_the_words(folder: Path) -> None:
+    spec = load_spec(folder / "glove.yaml", Diagnostics())
+    assert spec is not None
+    words = train(spec, out="run") / "tokenizer.json"
+
+    def built(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["build", "glove.yaml", *arguments])
+
+    done = built("--tokenizer", str(words), "--save", "w.safetensors")
+    assert done.exit_code == 0 and "embed: 3 of 7 words have vectors in vectors.txt (42.9%)" in done.output
+    rows = read_weights(folder / "w.safetensors")["embed.weight"]
+    assert rows[words_of(read_tokenizer(words))["cat"]].tolist() == [4.0, 5.0, 6.0]
+    assert built("--device", "meta").exit_code == 0
+    refused = built()
+    assert refused.exit_code == 2 and "give one: build --tokenizer tokenizer.json" in " ".join(refused.output.split())
 
 
 def test_rows_are_exact_words_before_their_lower_case(tmp_path: Path) -> None:

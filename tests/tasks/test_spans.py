@@ -14,7 +14,7 @@ from blockgraph.data.batch import Batch
 from blockgraph.data.records import BadRow, Record
 from blockgraph.running.specials import Specials
 from blockgraph.running.tokenizers import Bytes, Characters
-from blockgraph.tasks.answers import exact_match, f1, normalised
+from blockgraph.tasks.answers import exact_match, f1, normalised, squad
 from blockgraph.tasks.asking import Asked
 from blockgraph.tasks.contrastive import Contrastive
 from blockgraph.tasks.inputs import TextInput
@@ -121,7 +121,7 @@ def test_the_best_span_is_the_likeliest_that_may_be() -> None:
     found, scores = best_spans(output, targets)
     assert found.tolist() == [[4, 4], [0, 0], [2, 3]] and scores.tolist() == [6.0, 18.0, 4.0]
     measures = Spans("spans", "logits").measures(output, targets)
-    assert measures["exact_match"] == (1.0, 3) and measures["f1"][0] == pytest.approx(2 / 3 + 1 + 2 / 3)
+    assert measures["window_exact_match"] == (1.0, 3) and measures["window_f1"][0] == pytest.approx(2 / 3 + 1 + 2 / 3)
 
 
 def test_two_outputs_are_one() -> None:
@@ -135,6 +135,8 @@ def test_answers_are_compared_as_squad_does() -> None:
     assert exact_match("the Cat.", ["a cat", "dog"]) == 1.0 and exact_match("cats", ["cat"]) == 0.0
     assert exact_match("", []) == 1.0 and f1("", []) == 1.0 and f1("x", []) == 0.0
     assert f1("the big cat", ["a cat", "dog"]) == pytest.approx(2 / 3)
+    found = squad(["the big cat", "", "Dog."], [["a cat", "dog"], [], ["a dog"]])
+    assert found == pytest.approx({"exact_match": 2 / 3, "f1": 8 / 9}) and squad([], [])["f1"] == 0.0
 
 
 def test_offsets_are_characters() -> None:

@@ -8,21 +8,42 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from blockgraph.builder.analyse import analyse
+from blockgraph.data.feeds import gathered
 from blockgraph.data.records import BadRow
 from blockgraph.running.writing import of_run
+from blockgraph.specs.diagnostics import Diagnostics
+from blockgraph.specs.load import load_spec
 from blockgraph.tasks import scores
+from blockgraph.tasks.answers import exact_match, f1
 from blockgraph.tasks.asking import Answer, Choices
+from blockgraph.training import recall
 from blockgraph.training.errors import TrainError
 from blockgraph.training.evaluate import evaluate
 from blockgraph.training.metrics import read_metrics
 from blockgraph.training.predict import predict, rows_of_file, rows_of_texts
+from blockgraph.training.recall import similarity_of
+from blockgraph.training.run_data import RunData
 from blockgraph.training.trained import Trained, open_trained
 from tests.training.trained_runs import Runs
 
-KINDS = ("language", "masked", "pairs", "classes", "pair of texts", "words", "numbers", "two tasks", "vectors")
+KINDS = (
+    "language",
+    "masked",
+    "pairs",
+    "classes",
+    "pair of texts",
+    "words",
+    "numbers",
+    "two tasks",
+    "vectors",
+    "answers",
+    "two towers",
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +68,7 @@ def test_what_training_validated_is_measured_again(name: str, runs: Runs) -> Non
     found = evaluate(trained, split="valid")
     assert found.measures["loss"] == record.val_loss and found.step == record.step
     assert {key: found.measures[key] for key in record.measures} == record.measures
+    assert {"loss", *record.measures} == set(trained.lesson.measured)
     if name in ("language", "masked", "pairs"):
         assert found.measures["perplexity"] == pytest.approx(math.exp(found.measures["loss"]))
 
@@ -97,6 +119,61 @@ def test_what_is_written_is_compared_with_the_rows_texts(runs: Runs, tmp_path: P
     assert evaluate(trained, alternatives="A", choices=Choices(max_new=4)).measures["loss"] != whole.measures["loss"]
 
 
+def test_several_right_texts_may_be_a_list(runs: Runs, tmp_path: Path) -> None:
+    trained, path = opened(runs, "pairs"), tmp_path / "new.jsonl"
+    (written,) = ask(trained, "ab", max_new=8)
+    path.write_text(json.dumps({"source": "ab", "target": ["AC", written.values["text"]]}), "utf-8")
+    several = evaluate(trained, data=path, choices=Choices(max_new=8))
+    path.write_text(json.dumps({"source": "ab", "target": "AC"}), "utf-8")
+    first = evaluate(trained, data=path, choices=Choices(max_new=8))
+    assert several.measures["exact_match"] == 1.0 and several.measures["loss"] == first.measures["loss"]
+
+
+def test_answers_are_compared_with_every_right_one(runs: Runs, tmp_path: Path) -> None:
+    trained, path = opened(runs, "answers"), tmp_path / "new.jsonl"
+    rows = [{"other": "cab", "text": "ab c " * 8 + "b"}, {"other": "a", "text": "cab b"}, {"other": "b", "text": "c a"}]
+    told = [answer.text for answer in ask(trained, *("\t".join(row.values()) for row in rows))]
+    right: list[object] = [{"text": ["c", told[0]], "answer_start": [3, 0]}, "cab", []]
+    lines = [json.dumps({**row, "last": one}) for row, one in zip(rows, right, strict=True)]
+    path.write_text("\n".join([*lines, json.dumps({**rows[1], "last": "no such words"})]), "utf-8")
+    found = evaluate(trained, data=path)
+    golds = (["c", told[0]], ["cab"], [], ["no such words"])
+    pairs = list(zip([*told, told[1]], golds, strict=True))
+    assert found.answered == 4 and found.rows > 3 and [bad.place for bad in found.bad] == ["new.jsonl:4"]
+    assert found.measures["exact_match"] == pytest.approx(sum(exact_match(*pair) for pair in pairs) / 4)
+    assert found.measures["f1"] == pytest.approx(sum(f1(*pair) for pair in pairs) / 4)
+
+
+def test_recall_is_over_the_whole_split(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = opened(runs, "two towers")
+    found = evaluate(trained, split="train")
+    rows = RunData(trained.run.folder)._examples("train", trained.lesson)[0]
+    batch = trained.lesson.collate(gathered(rows, np.arange(len(rows))), np.random.default_rng(0), False)
+    with torch.no_grad():
+        logits = trained.run.model(**batch.inputs)
+    own = torch.arange(len(rows))
+    assert found.rows == len(rows) > 2 * 8  # more than a batch
+    assert found.measures["recall_at_1"] == pytest.approx(float((logits.argmax(1) == own).double().mean()), abs=0.02)
+    assert found.measures["recall_at_1_back"] == pytest.approx(
+        float((logits.argmax(0) == own).double().mean()), abs=0.02
+    )
+    assert found.measures["recall_at_1"] < found.measures["accuracy"]
+    monkeypatch.setattr(recall, "ROWS", 16)
+    assert evaluate(trained, split="train").measures == found.measures
+    monkeypatch.setattr(recall, "similarity_of", lambda root, output: None)
+    unknown = evaluate(trained, split="train")
+    assert "recall_at_1" not in unknown.measures and "no recall over all rows: 'logits'" in unknown.notes[0]
+
+
+@pytest.mark.parametrize("name", ["clip-base-32", "siglip-base-16"])
+def test_the_similarity_of_published_towers_is_found(name: str) -> None:
+    diagnostics = Diagnostics()
+    spec = load_spec(name, diagnostics)
+    assert spec is not None
+    model = analyse(spec, diagnostics)
+    assert model is not None and similarity_of(model.root, "logits") == "cosine"
+
+
 def test_a_run_whose_files_are_gone_measures_what_it_has(runs: Runs, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(runs.of("pairs"), run)
@@ -104,7 +181,7 @@ def test_a_run_whose_files_are_gone_measures_what_it_has(runs: Runs, tmp_path: P
     (run / "data" / "data.json").write_text(json.dumps({**facts, "folder": str(tmp_path)}))
     found = evaluate(open_trained(run, device="cpu"))
     assert "loss" in found.measures and "exact_match" not in found.measures
-    assert "no text was written" in found.notes[0]
+    assert "no answer was compared" in found.notes[0]
 
 
 def test_without_sacrebleu_there_is_exact_match(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +272,13 @@ def test_rows_of_files(runs: Runs, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("abc\tcab\nabc\n", "utf-8")
     first, second = predict(trained, rows_of_file(trained, tmp_path / "in.txt"), Choices())
     assert first == one and isinstance(second, BadRow) and "write tabs between them" in second.reason
+
+
+def test_rows_of_arrays_and_of_tables_without_names(runs: Runs, tmp_path: Path) -> None:
+    trained = opened(runs, "vectors")
+    np.savez(tmp_path / "in.npz", p=[3.0, -3.0], q=[1.0, 1.0])
+    found = list(predict(trained, rows_of_file(trained, tmp_path / "in.npz"), Choices()))
+    assert found == ask(trained, "3\t1", "-3\t1")
 
 
 def test_a_run_without_text_has_no_tokenizer(runs: Runs) -> None:

@@ -37,12 +37,12 @@ class Runs:
         lines = ["".join(draw.choice("abc ") for _ in range(draw.randint(2, 9))).strip() or "a" for _ in range(200)]
         (self.folder / "a.txt").write_text("\n".join(lines), "utf-8")
         (self.folder / "b.txt").write_text("\n".join(line.upper() for line in lines), "utf-8")
-        rows, vectors = ["text,other,label,tags,size"], ["p,q,label"]
+        rows, vectors = ["text,other,label,tags,size,last"], ["p,q,label"]
         for number, line in enumerate(lines):
             tags = " ".join(word[0] for word in line.split())
-            rows.append(f"{line},cab,{'yes' if line[0] == 'a' else 'no'},{tags},{len(line)}")
+            rows.append(f"{line},cab,{'yes' if line[0] == 'a' else 'no'},{tags},{len(line)},{line.split()[-1]}")
             vectors.append(f"{number % 7 - 3},{number % 5},{'up' if number % 7 > 3 else 'down'}")
-        (self.folder / "t.csv").write_text("\n".join([*rows, "a,b,,a,1"]), "utf-8")
+        (self.folder / "t.csv").write_text("\n".join([*rows, "a,b,,a,1,a"]), "utf-8")
         (self.folder / "v.csv").write_text("\n".join(vectors), "utf-8")
 
     def _trained(self, name: str) -> Path:
