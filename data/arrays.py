@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 from blockgraph.data.errors import TrainError
 from blockgraph.data.records import BadRow, Record, Records, digest_of, shares
+
+BROKEN = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+OBJECTS = "it holds Python objects, which are never unpickled; save arrays of numbers or texts by numpy.savez"
 
 
 class Arrays(Records):
@@ -51,8 +55,9 @@ class Arrays(Records):
                 if missing:
                     raise TrainError(f"{path} has no array {missing[0]!r}; there is {', '.join(file)[:200]}")
                 found = {name: file[name] for name in self.names}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise TrainError(f"{path} cannot be read as a NumPy file: {error}") from None
+        except BROKEN as error:
+            reason = OBJECTS if "pickle" in str(error) else error
+            raise TrainError(f"{path} cannot be read as a NumPy file: {reason}") from None
         counts = {name: len(array) if array.ndim else 0 for name, array in found.items()}
         if len(set(counts.values())) > 1:
             said = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -62,4 +67,5 @@ class Arrays(Records):
 
 def _value(row: Any) -> Any:
     """A number or text as Python's own; an array as it is."""
-    return row.item() if row.ndim == 0 else row
+    value = row.item() if row.ndim == 0 else row
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blockgraph.data.errors import TrainError
 from blockgraph.data.records import BadRow, Record, Records, RowError, digest_of, shares
@@ -77,8 +77,18 @@ def picture(path: Path, channels: int, height: int, width: int) -> Array:
 
     try:
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert(MODES[channels])
+            image = _eight_bits(ImageOps.exif_transpose(file)).convert(MODES[channels])
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RowError(f"{path.name} cannot be read as a picture: {error}") from None
     fitted = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
     return fitted[None] if channels == 1 else np.ascontiguousarray(fitted.transpose(2, 0, 1))
+
+
+def _eight_bits(image: Any) -> Any:
+    """Grey levels of 16 bits as 8, which converting would cut off at 255."""
+    import numpy as np
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))

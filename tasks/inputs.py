@@ -11,9 +11,8 @@ import numpy as np
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
-from blockgraph.data.records import RowError
+from blockgraph.data.records import RowError, text_of
 from blockgraph.tasks.padding import padded
-from blockgraph.tasks.seq2seq import text_of
 from blockgraph.tasks.task import Columns, Tools
 
 if TYPE_CHECKING:

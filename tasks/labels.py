@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +12,7 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
-from blockgraph.data.records import RowError
+from blockgraph.data.records import RowError, text_of
 from blockgraph.tasks.asking import Answer, Asked, likeliest
 from blockgraph.tasks.losses import cross_entropy, hits
 from blockgraph.tasks.padding import padded
@@ -20,6 +21,8 @@ from blockgraph.tasks.task import IGNORED, Columns, Task, Tools
 
 if TYPE_CHECKING:
     from blockgraph.data.examples import Array
+
+LARGEST = float(np.finfo(np.float32).max)  # as targets are kept
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Classification(Task):
 
     def label_values(self, values: Mapping[str, Any]) -> list[str]:
         value = values.get(self.field)
-        return [] if value is None or value == "" else [str(value)]
+        return [] if _no_class(value) else [str(value)]
 
     def columns(self, tools: Tools) -> list[Column]:
         numbers = {name: number for number, name in enumerate(tools.labels[self.name])}
@@ -46,7 +49,11 @@ class Classification(Task):
         def encode(values: Mapping[str, Any]) -> Array:
             found = self.label_values(values)
             if not found:
-                raise RowError(f"there is no {self.field}")
+                value = values.get(self.field)
+                missing = value is None or isinstance(value, str)
+                raise RowError(
+                    f"there is no {self.field}" if missing else f"{self.field}: {str(value)[:40]} is no class"
+                )
             if found[0] not in numbers:
                 raise RowError(f"the {self.field} {found[0]!r} is not among those of the training rows")
             return np.array(numbers[found[0]])
@@ -104,7 +111,7 @@ class Regression(Task):
                 found = float(values[self.field])
             except (KeyError, TypeError, ValueError):
                 raise RowError(f"{self.field} is no number") from None
-            if not np.isfinite(found):
+            if not abs(found) <= LARGEST:
                 raise RowError(f"{self.field} is {found}")
             return np.array(found)
 
@@ -148,7 +155,7 @@ class TokenClassification(Task):
         numbers = {name: number for number, name in enumerate(tools.labels[self.name])}
 
         def encode(values: Mapping[str, Any]) -> Array:
-            labels, words = self.label_values(values), str(values.get(self.words, "")).split()
+            labels, words = self.label_values(values), text_of(values, self.words).split()
             if len(labels) != len(words):
                 raise RowError(f"{len(labels)} labels in {self.field}, and {len(words)} words in {self.words}")
             unknown = [label for label in labels if label not in numbers]
@@ -194,7 +201,7 @@ class TokenClassification(Task):
         """Each word's class; words beyond the longest sequence have none."""
         logits = asked.outputs[self.output]  # [B, T, C]
         return [
-            self._told(str(row[self.words]).split(), logits[number], asked) for number, row in enumerate(asked.rows)
+            self._told(text_of(row, self.words).split(), logits[number], asked) for number, row in enumerate(asked.rows)
         ]
 
     def _told(self, words: list[str], logits: torch.Tensor, asked: Asked) -> Answer:
@@ -210,6 +217,13 @@ class TokenClassification(Task):
                 label, share = likeliest(logits[place], asked.tools.labels[self.name], 1)[0]
                 found.append({"word": word, "label": label, "probability": share})
         return Answer(" ".join(f"{one['word']}/{one['label'] or '?'}" for one in found), {"words": found})
+
+
+def _no_class(value: Any) -> bool:
+    """Whether a cell names no class: it is empty, holds several values, or is a missing number."""
+    if value is None or isinstance(value, list | dict | np.ndarray):
+        return True
+    return value == "" or (isinstance(value, float) and math.isnan(value))
 
 
 def _named(found: list[tuple[str, float]]) -> Answer:

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 
 from blockgraph.data.batch import Batch
-from blockgraph.data.records import RowError
+from blockgraph.data.records import RowError, text_of
 from blockgraph.running.specials import NAMES
 from blockgraph.tasks.asking import Answer, Asked, likeliest
 from blockgraph.tasks.losses import cross_entropy, hits
-from blockgraph.tasks.seq2seq import text_of
 from blockgraph.tasks.task import IGNORED, Columns, Task, Tools
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
-from blockgraph.data.records import RowError
+from blockgraph.data.records import RowError, text_of
 from blockgraph.tasks.asking import Answer, Asked
 from blockgraph.tasks.losses import cross_entropy, hits
 from blockgraph.tasks.padding import padded
@@ -74,11 +74,3 @@ class Seq2Seq(Task):
         texts = [asked.decoded(new) for new in made]
         given = [" ".join(text_of(row, name) for name in source.fields) for row in asked.rows]
         return [Answer(text, {"source": one, "text": text}) for one, text in zip(given, texts, strict=True)]
-
-
-def text_of(values: Mapping[str, Any], field: str) -> str:
-    """A row's text. Raises `RowError` where there is none."""
-    value = values.get(field)
-    if value is None:
-        raise RowError(f"there is no {field}")
-    return value if isinstance(value, str) else str(value)

@@ -11,11 +11,10 @@ import torch
 
 from blockgraph.data.batch import Batch
 from blockgraph.data.examples import Column
-from blockgraph.data.records import BadRow, Record, RowError
+from blockgraph.data.records import BadRow, Record, RowError, text_of
 from blockgraph.tasks.asking import Answer, Asked
 from blockgraph.tasks.inputs import TextInput
 from blockgraph.tasks.losses import cross_entropy
-from blockgraph.tasks.seq2seq import text_of
 from blockgraph.tasks.task import Columns, Task, Tools
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from blockgraph.data.pairs import open_text
+from blockgraph.data.reading import no_text, open_text
 from blockgraph.data.records import BadRow, Record, RowError
 from blockgraph.data.tables import Table
 from blockgraph.tasks.asking import TOGETHER, Answer, Choices, in_groups
@@ -68,6 +68,9 @@ def rows_of_texts(trained: Trained, texts: Iterable[str], place: str = "text") -
         parts = [text] if len(names) == 1 else text.split("\t")
         if len(parts) != len(names):
             reason = f"it has {len(parts)} parts, and the model reads {', '.join(names)}: write tabs between them"
+            yield BadRow(f"{place}:{number}", reason)
+            continue
+        if reason := no_text(text):
             yield BadRow(f"{place}:{number}", reason)
             continue
         values: dict[str, Any] = {
