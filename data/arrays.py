@@ -47,14 +47,15 @@ class Arrays(Records):
         import numpy as np
 
         try:
-            opened = np.load(path, allow_pickle=False)
-            if not isinstance(opened, np.lib.npyio.NpzFile):
-                raise TrainError(f"{path} is one array: write a file of named ones with numpy.savez")
-            with opened as file:
-                missing = [name for name in self.names if name not in file]
-                if missing:
-                    raise TrainError(f"{path} has no array {missing[0]!r}; there is {', '.join(file)[:200]}")
-                found = {name: file[name] for name in self.names}
+            with path.open("rb") as raw:  # np.load leaves a broken file open
+                opened = np.load(raw, allow_pickle=False)
+                if not isinstance(opened, np.lib.npyio.NpzFile):
+                    raise TrainError(f"{path} is one array: write a file of named ones with numpy.savez")
+                with opened as file:
+                    missing = [name for name in self.names if name not in file]
+                    if missing:
+                        raise TrainError(f"{path} has no array {missing[0]!r}; there is {', '.join(file)[:200]}")
+                    found = {name: file[name] for name in self.names}
         except BROKEN as error:
             reason = OBJECTS if "pickle" in str(error) else error
             raise TrainError(f"{path} cannot be read as a NumPy file: {reason}") from None
