@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from blockgraph.data.errors import TrainError
 from blockgraph.data.records import BadRow, Record, Records, digest_of, shares
 
 ONE = ".npy"  # a file with one array
+BROKEN = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+OBJECTS = "it holds Python objects, which are never unpickled; save arrays of numbers or texts by numpy.savez"
 
 
 class Arrays(Records):
@@ -92,18 +95,21 @@ def _loaded(path: Path, wanted: Sequence[str] | None) -> Any:
     import numpy as np
 
     try:
-        found = np.load(path, mmap_mode=None if wanted else "r", allow_pickle=False)
-        if isinstance(found, np.lib.npyio.NpzFile) != bool(wanted):
-            kind = "one array: name it .npy" if wanted else "an .npz of several arrays: name it so"
-            raise TrainError(f"{path} is {kind}")
-        if not wanted:
-            return found
-        with found as file:
-            return {name: file[name] if name in wanted else None for name in file}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise TrainError(f"{path} cannot be read as a NumPy file: {error}") from None
+        with path.open("rb") as raw:  # np.load leaves a broken file open
+            found = np.load(raw, allow_pickle=False) if wanted else np.load(path, mmap_mode="r", allow_pickle=False)
+            if isinstance(found, np.lib.npyio.NpzFile) != bool(wanted):
+                kind = "one array: name it .npy" if wanted else "an .npz of several arrays: name it so"
+                raise TrainError(f"{path} is {kind}")
+            if not wanted:
+                return found
+            with found as file:
+                return {name: file[name] if name in wanted else None for name in file}
+    except BROKEN as error:
+        reason = OBJECTS if "pickle" in str(error) else error
+        raise TrainError(f"{path} cannot be read as a NumPy file: {reason}") from None
 
 
 def _value(row: Any) -> Any:
     """A number or text as Python's own; an array as it is."""
-    return row.item() if row.ndim == 0 else row
+    value = row.item() if row.ndim == 0 else row
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

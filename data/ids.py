@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blockgraph.data.records import BadRow, Record, bad_row, text_of
+from blockgraph.data.records import BadRow, Record, RowError, bad_row, text_of
 
 if TYPE_CHECKING:
     from blockgraph.running.tokenizers import Tokenizer
@@ -57,14 +57,22 @@ def write_documents(
     bad: list[BadRow] = []
     with path.open("wb") as file:
         for row in rows:
-            texts = [] if isinstance(row, BadRow) else [text_of(row.values, field) for field in fields]
-            if isinstance(row, BadRow) or not any(texts):
-                bad.append(row if isinstance(row, BadRow) else BadRow(row.place, f"{', '.join(fields)}: no text"))
+            texts = row if isinstance(row, BadRow) else _texts(row, fields)
+            if isinstance(texts, BadRow):
                 if strict:
-                    raise bad_row(bad[-1])
+                    raise bad_row(texts)
+                bad.append(texts)
                 continue
             for text in texts:
                 ids = np.append(tokenizer.encode(text), end).astype(dtype)
                 file.write(ids.tobytes())
                 count += len(ids)
     return count, bad
+
+
+def _texts(row: Record, fields: Sequence[str]) -> list[str] | BadRow:
+    try:
+        texts = [text_of(row.values, field) for field in fields]
+    except RowError as error:
+        return BadRow(row.place, str(error))
+    return texts if any(texts) else BadRow(row.place, f"{', '.join(fields)}: no text")

@@ -87,9 +87,19 @@ def picture(source: Path | Image, channels: int, height: int, width: int) -> Arr
 
     try:
         with Image.open(source) if isinstance(source, Path) else nullcontext(source) as file:
-            image = ImageOps.exif_transpose(file).convert(MODES[channels])
+            image = _eight_bits(ImageOps.exif_transpose(file)).convert(MODES[channels])
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         name = source.name if isinstance(source, Path) else "it"
         raise RowError(f"{name} cannot be read as a picture: {error}") from None
     fitted = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
     return fitted[None] if channels == 1 else np.ascontiguousarray(fitted.transpose(2, 0, 1))
+
+
+def _eight_bits(image: Any) -> Any:
+    """Grey levels of 16 bits as 8, which converting would cut off at 255."""
+    import numpy as np
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))

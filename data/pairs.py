@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from blockgraph.data.errors import TrainError
+from blockgraph.data.reading import no_text, open_text
 from blockgraph.data.records import BadRow, Record, Records, digest_of, shares
 
 Files = tuple[Path, Path]
@@ -41,8 +40,7 @@ class Pairs(Records):
 
 
 def _lines(files: Files) -> Iterator[Record | BadRow]:
-    source, target = (open_text(path) for path in files)
-    with source, target:
+    with open_text(files[0]) as source, open_text(files[1]) as target:
         number = 0
         while True:
             number += 1
@@ -61,17 +59,10 @@ def _row(path: Path, number: int, source: str, target: str) -> Record | BadRow:
     place = f"{path.name}:{number}"
     if not source.strip() or not target.strip():
         return BadRow(place, f"the {'source' if not source.strip() else 'target'} is empty")
+    for name, text in (("source", source), ("target", target)):
+        if reason := no_text(text):
+            return BadRow(place, f"the {name}: {reason}")
     return Record(place, {"source": source, "target": target})
-
-
-def open_text(path: Path) -> IO[str]:
-    """A text file, packed or not. Raises `TrainError` where there is none; bytes that are no UTF-8 become U+FFFD."""
-    try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n")
-        return path.open("r", encoding="utf-8-sig", errors="replace", newline="\n")
-    except OSError as error:
-        raise TrainError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def count_lines(path: Path) -> int:

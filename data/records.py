@@ -12,6 +12,7 @@ from typing import Any
 from blockgraph.data.errors import TrainError
 
 SPLITS = ("train", "valid", "test")
+TOO_LARGE = "train: data: valid and test: write shares that are together below 1, or files"
 SPLIT_SEED = 0  # which rows a share takes does not depend on the training's seed
 
 
@@ -38,17 +39,21 @@ class RowError(Exception):
     """Raised while a row is encoded: it is bad, the others are not."""
 
 
-def bad_row(row: BadRow) -> TrainError:
-    """The error that a bad row is where none may be left out."""
-    return TrainError(f"{row}; mend it, or write bad_rows: skip to leave such rows out")
-
-
 def text_of(values: Mapping[str, Any], field: str) -> str:
-    """A row's text; a list of words has blanks between them. Raises `RowError` where there is none."""
+    """A row's text; words in a list are put together with blanks between. Raises `RowError` where there is none."""
     value = values.get(field)
     if value is None:
         raise RowError(f"there is no {field}")
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list) and all(isinstance(word, str | int | float) for word in value):
+        return " ".join(map(str, value))
+    if not isinstance(value, str | int | float):
+        raise RowError(f"{field} is no text: {str(value)[:40]}")
+    return str(value)
+
+
+def bad_row(row: BadRow) -> TrainError:
+    """The error that a bad row is where none may be left out."""
+    return TrainError(f"{row}; mend it, or write bad_rows: skip to leave such rows out")
 
 
 class Records(ABC):
@@ -71,8 +76,11 @@ class Records(ABC):
 
 
 def shares(count: int, valid: object, test: object) -> dict[str, set[int]]:
-    """The rows that shares take for `valid` and `test`, never the same ones."""
+    """The rows that shares take for `valid` and `test`, never the same ones. Raises `TrainError` where none would be
+    left."""
     wanted = {name: share for name, share in (("valid", valid), ("test", test)) if isinstance(share, float) and share}
+    if sum(wanted.values()) >= 1:
+        raise TrainError(TOO_LARGE)
     taken = sorted(_drawn(count, sum(wanted.values())))
     found: dict[str, set[int]] = {}
     for name, share in wanted.items():

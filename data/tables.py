@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from blockgraph.data.errors import TrainError
-from blockgraph.data.pairs import open_text
+from blockgraph.data.reading import no_text, open_text
 from blockgraph.data.records import BadRow, Record, Records, digest_of, shares
 
+JSON_LINES = (".jsonl", ".ndjson", ".json")
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-OBJECTS = (".jsonl", ".ndjson")
 LONGEST_FIELD = 1 << 24  # characters
 BLANK = " "
 
@@ -76,12 +76,12 @@ class Table(Records):
 def is_table(path: Path) -> bool:
     """Whether a file has named columns, by its name."""
     name = Path(path.stem) if path.suffix == ".gz" else path
-    return name.suffix in (*DELIMITERS, *OBJECTS) and name.suffix != ".txt"
+    return name.suffix in (*DELIMITERS, *JSON_LINES) and name.suffix != ".txt"
 
 
 def _rows(path: Path, layout: Layout) -> Iterator[Record | BadRow]:
     name = Path(path.stem) if path.suffix == ".gz" else path
-    if name.suffix in OBJECTS:
+    if name.suffix in JSON_LINES:
         return _json_rows(path, layout)
     return _delimited_rows(path, layout, layout.delimiter or DELIMITERS.get(name.suffix, ","))
 
@@ -94,8 +94,8 @@ def _json_rows(path: Path, layout: Layout) -> Iterator[Record | BadRow]:
             place = f"{path.name}:{number}"
             try:
                 data = json.loads(line)
-            except ValueError as error:
-                yield BadRow(place, f"not JSON: {error}")
+            except (ValueError, RecursionError) as error:
+                yield BadRow(place, f"not JSON (each line is an object of its own): {error}")
                 continue
             if not isinstance(data, dict):
                 yield BadRow(place, "not an object in braces")
@@ -106,11 +106,12 @@ def _json_rows(path: Path, layout: Layout) -> Iterator[Record | BadRow]:
 def _delimited_rows(path: Path, layout: Layout, delimiter: str) -> Iterator[Record | BadRow]:
     with open_text(path) as file:
         lines = _blank_cells(file, layout) if delimiter == BLANK else _cells(file, delimiter)
-        header = layout.header
+        header, broken = layout.header, ""
         columns: Mapping[str, Sequence[str]] | None = None
         for number, cells in lines:
             place = f"{path.name}:{number}"
             if isinstance(cells, str):
+                broken = broken or cells
                 yield BadRow(place, cells)
                 continue
             if columns is None:
@@ -120,11 +121,18 @@ def _delimited_rows(path: Path, layout: Layout, delimiter: str) -> Iterator[Reco
                     continue
             assert header is not None
             if len(cells) != len(header):
-                yield BadRow(place, f"{len(cells)} cells, and {len(header)} columns")
+                yield BadRow(place, f"{len(cells)} cells, and {len(header)} columns{_quoted(cells)}")
                 continue
             yield _record(path, place, dict(zip(header, cells, strict=True)), layout, columns)
         if columns is None:
-            raise TrainError(f"{path} is empty" + ("" if layout.header else ": its first line names the columns"))
+            empty = " is empty" + ("" if layout.header else ": its first line names the columns")
+            raise TrainError(f"{path}: no line can be read ({broken})" if broken else f"{path}{empty}")
+
+
+def _quoted(cells: Sequence[str]) -> str:
+    """Where a cell has many lines: that a quote may have been left open."""
+    lines = max(cell.count("\n") for cell in cells)
+    return f" (a cell has {lines + 1} lines: is a quote left open?)" if lines > 1 else ""
 
 
 def _cells(file: IO[str], delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
@@ -132,6 +140,7 @@ def _cells(file: IO[str], delimiter: str) -> Iterator[tuple[int, list[str] | str
     csv.field_size_limit(LONGEST_FIELD)
     reader = csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL)
     while True:
+        first = reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
@@ -140,7 +149,7 @@ def _cells(file: IO[str], delimiter: str) -> Iterator[tuple[int, list[str] | str
             yield reader.line_num, str(error)
             continue
         if cells:
-            yield reader.line_num, cells
+            yield first, cells
 
 
 def _blank_cells(file: IO[str], layout: Layout) -> Iterator[tuple[int, list[str]]]:
@@ -156,6 +165,8 @@ def _header(given: tuple[str, ...] | None, cells: Sequence[str]) -> tuple[str, .
     """The columns' names. One that is given with a `*` stands for as many columns as are left, counted from 1."""
     if given is None:
         return tuple(name.strip() for name in cells)
+    if sum("*" in name for name in given) > 1:
+        raise TrainError(f"train: data: header: one name may have a *, and these have: {', '.join(given)}")
     left = len(cells) - len(given) + 1
     found: list[str] = []
     for name in given:
@@ -165,6 +176,11 @@ def _header(given: tuple[str, ...] | None, cells: Sequence[str]) -> tuple[str, .
 
 def _columns(path: Path, layout: Layout, header: Sequence[str]) -> dict[str, list[str]]:
     found = {column: _matching(column, header) for column in layout.columns}
+    if reason := no_text("".join(header)):
+        raise TrainError(f"{path}:1: {reason}")
+    twice = [name for names in found.values() for name in names if list(header).count(name) > 1]
+    if twice:
+        raise TrainError(f"{path}:1: there are {list(header).count(twice[0])} columns {twice[0]!r}; rename all but one")
     missing = [column for column, names in found.items() if not names]
     if missing:
         raise TrainError(f"{path}:1: there is no column {missing[0]!r}; there is {', '.join(header)[:200]}")
@@ -194,6 +210,8 @@ def _record(
         values = [data.get(name) for name in names]
         if not values or any(value is None for value in values):
             return BadRow(place, f"there is no {column}")
+        if reason := no_text("".join(value for value in values if isinstance(value, str))):
+            return BadRow(place, f"{column}: {reason}")
         found[column] = values[0] if list(names) == [column] else values
     for column in layout.pictures:
         if isinstance(found.get(column), str):

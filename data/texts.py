@@ -10,6 +10,8 @@ from typing import Any
 
 from blockgraph.data.errors import TrainError
 from blockgraph.data.files import spec_files
+from blockgraph.data.reading import of_another_kind
+from blockgraph.data.records import TOO_LARGE
 from blockgraph.running.tokenizers import PIECE
 
 DEFAULT_SHARE = 0.05
@@ -134,7 +136,7 @@ def _split(text: str, shares: tuple[float, ...], origin: str) -> Texts:
 def _cuts(length: int, shares: tuple[float, ...]) -> list[tuple[int, int]]:
     """Where train, valid and test are: the last characters are for the test, those before them for validation."""
     if any(not 0 <= share < 1 for share in shares) or sum(shares) >= 1:
-        raise TrainError("train: data: valid and test: write shares that are together below 1, or files")
+        raise TrainError(TOO_LARGE)
     valid, test = (round(length * share) for share in shares)
     cut = length - valid - test
     return [(0, cut), (cut, cut + valid), (cut + valid, length)]
@@ -147,6 +149,8 @@ def _blocks(files: Sequence[Path]) -> Iterator[str]:
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 while block := file.read(BLOCK):
+                    if "\0" in block:
+                        read_text(path)  # tells where
                     last = block[-1]
                     yield block
         except OSError as error:
@@ -188,19 +192,30 @@ def _read_all(files: Sequence[Path]) -> str:
 
 
 def read_text(path: Path) -> str:
-    """A file as UTF-8, without a byte-order mark. Raises `TrainError` naming the byte that is none."""
+    """A file as UTF-8, without a byte-order mark. Raises `TrainError` naming the byte that is no text."""
     if not path.is_file():
         raise TrainError(f"{path} is not a regular file")
     try:
-        return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
+        raw = path.read_bytes()
     except OSError as error:
         raise TrainError(f"{path} cannot be read: {error.strerror}") from None
+    if kind := of_another_kind(raw[:2]):
+        raise TrainError(f"{path} {kind}")
+    if (place := raw.find(0)) >= 0:
+        raise TrainError(f"{_line(path, raw, place)}: a NUL character (offset {place:,}): is it text? Clean it first")
+    try:
+        return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
+        byte, place = raw[error.start], error.start
         raise TrainError(
-            f"{path}:{line}: not UTF-8 (byte 0x{byte:02x} at offset {error.start:,}); convert the file first"
+            f"{_line(path, raw, place)}: not UTF-8 (byte 0x{byte:02x} at offset {place:,}); convert the file first"
         ) from None
+
+
+def _line(path: Path, raw: bytes, place: int) -> str:
+    """A file and the line of it in which a byte stands."""
+    line = raw.count(b"\n", 0, place) + 1
+    return f"{path}:{line}"
 
 
 def _named(files: Sequence[Path]) -> str:

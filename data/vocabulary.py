@@ -13,6 +13,7 @@ from blockgraph.running.specials import NAMES, Specials
 from blockgraph.running.tokenizers import UNKNOWN, Bytes, Characters, Pieces, Tokenizer, read_tokenizer
 
 BYTES = 256
+LONGEST_LINE = 10_000  # characters
 BEGIN = "▁"
 WITHOUT_SPACES = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 
@@ -132,8 +133,10 @@ def wordpiece(corpus: Corpus, size: int, lowercase: bool, specials: list[str]) -
 
 
 def _lines(corpus: Corpus) -> Iterator[str]:
+    """The lines of all texts; longer ones in parts, as a word without end takes the library quadratic time."""
     for text in corpus.learn():
-        yield from text.splitlines(keepends=True) if "\n" in text else [text]
+        for line in text.splitlines(keepends=True) if "\n" in text else [text]:
+            yield from (line[first : first + LONGEST_LINE] for first in range(0, len(line), LONGEST_LINE))
 
 
 def _lower(library: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from blockgraph.data.examples import Array
     from blockgraph.tasks.scores import Score
 
+LARGEST = float(np.finfo(np.float32).max)  # as targets are kept
+
 
 @dataclass
 class Classification(Task):
@@ -40,7 +43,7 @@ class Classification(Task):
 
     def label_values(self, values: Mapping[str, Any]) -> list[str]:
         value = values.get(self.field)
-        return [] if value is None or value == "" else [str(value)]
+        return [] if _no_class(value) else [str(value)]
 
     def columns(self, tools: Tools) -> list[Column]:
         numbers = {name: number for number, name in enumerate(tools.labels[self.name])}
@@ -48,7 +51,11 @@ class Classification(Task):
         def encode(values: Mapping[str, Any]) -> Array:
             found = self.label_values(values)
             if not found:
-                raise RowError(f"there is no {self.field}")
+                value = values.get(self.field)
+                missing = value is None or isinstance(value, str)
+                raise RowError(
+                    f"there is no {self.field}" if missing else f"{self.field}: {str(value)[:40]} is no class"
+                )
             if found[0] not in numbers:
                 raise RowError(f"the {self.field} {found[0]!r} is not among those of the training rows")
             return np.array(numbers[found[0]])
@@ -107,7 +114,7 @@ class Regression(Task):
                 found = float(values[self.field])
             except (KeyError, TypeError, ValueError):
                 raise RowError(f"{self.field} is no number") from None
-            if not np.isfinite(found):
+            if not abs(found) <= LARGEST:
                 raise RowError(f"{self.field} is {found}")
             return np.array(found)
 
@@ -218,6 +225,13 @@ class TokenClassification(Task):
                 label, share = likeliest(logits[place], asked.tools.labels[self.name], 1)[0]
                 found.append({"word": word, "label": label, "probability": share})
         return Answer(" ".join(f"{one['word']}/{one['label'] or '?'}" for one in found), {"words": found})
+
+
+def _no_class(value: Any) -> bool:
+    """Whether a cell names no class: it is empty, holds several values, or is a missing number."""
+    if value is None or isinstance(value, list | dict | np.ndarray):
+        return True
+    return value == "" or (isinstance(value, float) and math.isnan(value))
 
 
 def _named(found: list[tuple[str, float]]) -> Answer:

@@ -88,10 +88,18 @@ class NumbersInput(Input):
         if isinstance(first, Path) or is_image(first):
             channels, height, width = self.shape
             return picture(first, channels, height, width)
+        name = ", ".join(self.fields)
         try:
-            return np.asarray(first if len(given) == 1 else given, dtype=self.dtype).reshape(self.shape)
+            numbers = np.asarray(first if len(given) == 1 else given)
+            if np.iscomplexobj(numbers):
+                raise TypeError
+            with np.errstate(over="ignore"):  # inf is found below
+                found = numbers.astype(self.dtype).reshape(self.shape)
         except (TypeError, ValueError):
-            raise RowError(f"{', '.join(self.fields)} is no array of numbers {list(self.shape)}") from None
+            raise RowError(f"{name} is no array of numbers {list(self.shape)}") from None
+        if not np.isfinite(found).all():
+            raise RowError(f"{name} holds nan, inf, or a number that float32 has no room for")
+        return found
 
     def add(self, rows: Columns, batch: Batch, tools: Tools) -> None:
         stacked = torch.from_numpy(np.stack(list(rows[self.name])).astype(np.float32))

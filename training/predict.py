@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from blockgraph.data.arrays import Arrays
-from blockgraph.data.pairs import open_text
+from blockgraph.data.reading import no_text, open_text
 from blockgraph.data.records import BadRow, Record, RowError
 from blockgraph.data.tables import Layout, Table, is_table
 from blockgraph.tasks.asking import TOGETHER, Answer, Choices, in_groups
@@ -75,6 +75,9 @@ def rows_of_texts(trained: Trained, texts: Iterable[str], place: str = "text") -
         parts = [text] if len(names) == 1 else text.split("\t")
         if len(parts) != len(names):
             reason = f"it has {len(parts)} parts, and the model reads {', '.join(names)}: write tabs between them"
+            yield BadRow(f"{place}:{number}", reason)
+            continue
+        if reason := no_text(text):
             yield BadRow(f"{place}:{number}", reason)
             continue
         values: dict[str, Any] = {

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from blockgraph.running.manifests import step_folders
 from blockgraph.running.runs import CHECKPOINTS, SPEC
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
-from blockgraph.training.errors import TrainError
+from blockgraph.training.errors import TrainError, is_disk_full
 from blockgraph.training.files import sweep, write_whole
 from blockgraph.training.run_data import RunData
 
@@ -89,7 +89,9 @@ class RunFolder:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        refused = isinstance(error, BlockgraphError) and error.exit_code == BlockgraphError.exit_code
+        refused = isinstance(error, OSError) and not is_disk_full(error)
+        if isinstance(error, BlockgraphError):
+            refused = error.exit_code == BlockgraphError.exit_code
         self.close()
         if refused and self.owner and self.fresh and not step_folders(self.checkpoints):
             shutil.rmtree(self.path, ignore_errors=True)

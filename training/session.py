@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from blockgraph.data.records import SPLITS, BadRow, Record, Records, text_of
+from blockgraph.data.records import SPLITS, BadRow, Record, Records, RowError, text_of
 from blockgraph.data.sources import Source, source_of
 from blockgraph.data.texts import Texts
 from blockgraph.data.vocabulary import Corpus, Wanted, check_fits, tokenizer_for
@@ -194,6 +195,8 @@ class Session:
             self._equip(lesson, data.tokenizer())
             lesson.tools.labels.update(data.labels())
             return
+        if isinstance(sources.data, Records):
+            check_rows(sources.data)
         self._equip(lesson, self._tokenizer(sources.data, lesson, start))
         if isinstance(sources.data, Records):
             lesson.collect_labels(sources.data)
@@ -338,9 +341,25 @@ def corpus_of(source: Source, lesson: Lesson) -> Corpus:
         for split in splits:
             for row in source.rows(split) if source.has(split) else ():
                 if isinstance(row, Record):
-                    yield from (text_of(row.values, field) for field in lesson.text_fields if field in row.values)
+                    yield from _texts_of(row, lesson.text_fields)
 
     return Corpus(lambda: texts("train"), lambda: texts(*SPLITS), source.origin)
+
+
+def _texts_of(row: Record, fields: tuple[str, ...]) -> Iterator[str]:
+    for name in fields:
+        with suppress(RowError):  # told when the row is encoded
+            yield text_of(row.values, name)
+
+
+def check_rows(source: Records) -> None:
+    """Raises `TrainError` where there is no training row at all."""
+    reason = ""
+    for row in source.rows("train"):
+        if isinstance(row, Record):
+            return
+        reason = reason or f": {row}"
+    raise TrainError(f"{source.origin}: no row can be learned from{reason}")
 
 
 def _ending(outcome: Outcome, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,24 @@ def test_mixup_mixes_rows_and_their_targets_alike() -> None:
     logits = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
     by_hand = -(targets * logits.log_softmax(-1)).sum()
     assert float(cross_entropy(logits, targets)) == pytest.approx(float(by_hand), rel=1e-5)
+
+
+def test_grey_levels_of_16_bits_keep_their_shades(tmp_path: Path) -> None:
+    levels = np.linspace(0, 65535, 16).astype(np.uint16).reshape(4, 4)
+    PIL.fromarray(levels).save(tmp_path / "deep.png")
+    assert picture(tmp_path / "deep.png", 1, 4, 4)[0].tolist() == (levels / 257).round().tolist()
+
+
+def test_numbers_that_are_none_are_bad_rows() -> None:
+    column = NumbersInput("x", ("x",), (2,)).columns(Tools(8))[0]
+    assert column.encode({"x": ["1", 2]}).tolist() == [1, 2]
+    for value in ([1, float("nan")], [1, 1e39], ["inf", "1"], [1, 1j], [1], [[1], [2, 3]], "a"):
+        with pytest.raises(RowError, match=r"x holds nan|x is no array of numbers"):
+            column.encode({"x": value})
+
+
+def test_numpy_files_that_are_broken_say_so(tmp_path: Path) -> None:
+    for raw in (b"", b"hello" * 20, pickle.dumps({"x": 1}), b"PK\x03\x04" + bytes(50)):
+        (tmp_path / "d.npz").write_bytes(raw)
+        with pytest.raises(TrainError, match=r"d\.npz cannot be read as a NumPy file: (?!.*allow_pickle)"):
+            Arrays(tmp_path / "d.npz", ["x"])

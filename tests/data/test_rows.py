@@ -17,7 +17,7 @@ from blockgraph.data.examples import Column, Examples, write_examples
 from blockgraph.data.feeds import AllRows, Measure, Rows
 from blockgraph.data.generated import Generated
 from blockgraph.data.pairs import Pairs
-from blockgraph.data.records import BadRow, Record, Records, RowError
+from blockgraph.data.records import BadRow, Record, Records, RowError, text_of
 from blockgraph.data.tables import Layout, Table
 
 
@@ -195,3 +195,77 @@ def test_a_bad_row_may_be_an_error(tmp_path: Path) -> None:
     rows = [Record("a:1", {}), BadRow("a:2", "there is no label")]
     with pytest.raises(TrainError, match=r"a:2: there is no label; mend it, or write bad_rows: skip"):
         write_examples(tmp_path, "train", rows, [], strict=True)
+
+
+@pytest.mark.parametrize("name", ["b.de.gz", "t.csv.gz", "t.jsonl.gz"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "not packed"])
+def test_packed_files_that_are_damaged_say_where(name: str, damage: str, tmp_path: Path) -> None:
+    (tmp_path / "a.en").write_text("one\n" * 400, "utf-8")
+    row = {"b.de.gz": "eins {}\n", "t.csv.gz": "text,{}\n", "t.jsonl.gz": '{{"text": {}}}\n'}[name]
+    text = "".join(row.format(n if n or "csv" not in name else "label") for n in range(400)).encode()
+    raw = gzip.compress(text, mtime=0)
+    changed = {"cut": raw[: len(raw) // 2], "changed": raw[:-8] + bytes(4) + raw[-4:], "not packed": text}[damage]
+    (tmp_path / name).write_bytes(changed)
+    with pytest.raises(TrainError, match=rf"{name} cannot be unpacked beyond byte [\d,]+ of its text: \w"):
+        values(Pairs((tmp_path / "a.en", tmp_path / name)) if "de" in name else Table([tmp_path / name], ["text"]))
+
+
+def test_what_is_no_text_is_a_bad_row(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, NULs, and halves of characters; what no input reads may be anything."""
+    (tmp_path / "a.en").write_bytes(b"one\ntw\xf6\nthr\0ee\n\xef\xbf\xbd\n")
+    (tmp_path / "a.de").write_text("eins\nzwei\ndrei\nvier\n", "utf-8")
+    assert [row if isinstance(row, str) else row["source"] for row in values(Pairs((tmp_path / "a.en", tmp_path / "a.de")))] == [
+        "one", "a.en:2: the source: it is not UTF-8 (byte 0xf6)", "a.en:3: the source: it holds a NUL character: is it text?", "�",
+    ]  # fmt: skip
+    (tmp_path / "t.csv").write_bytes(b"text,other\na,\xff\n\xff,a\n")
+    assert values(Table([tmp_path / "t.csv"], ["text"])) == [
+        {"text": "a"},
+        "t.csv:3: text: it is not UTF-8 (byte 0xff)",
+    ]
+    (tmp_path / "t.jsonl").write_text('{"text": "a\\ud800"}\n' + "[" * 100_000 + "\n", "utf-8")
+    half, deep = values(Table([tmp_path / "t.jsonl"], ["text"]))
+    assert half == "t.jsonl:1: text: it holds half a character (U+D800)"
+    assert deep.startswith("t.jsonl:2: not JSON (each line is an object of its own): maximum recursion")
+    for name in ("a.de", "t.csv"):
+        (tmp_path / name).write_text("text\na\n", "utf-16")
+    for data in (lambda: Pairs((tmp_path / "a.en", tmp_path / "a.de")), lambda: Table([tmp_path / "t.csv"], ["text"])):
+        with pytest.raises(TrainError, match="is UTF-16, not UTF-8; convert it first"):
+            values(data())
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "message"),
+    [
+        ("text,label,text\na,b,c\n", None, r"t\.csv:1: there are 2 columns 'text'"),
+        ("a,b\n", ("a*", "b*", "text"), r"one name may have a \*, and these have: a\*, b\*"),
+        ("PK\0\0\na\n", None, r"t\.csv:1: it holds a NUL character"),
+        ("text,label\ra,b\r", None, r"t\.csv: no line can be read \(new-line character"),
+    ],
+)
+def test_first_lines_that_name_no_columns(
+    text: str, header: tuple[str, ...] | None, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_bytes(text.encode())
+    with pytest.raises(TrainError, match=message):
+        values(Table([tmp_path / "t.csv"], Layout(("text",), header)))
+
+
+def test_a_row_of_many_lines_stands_at_its_first(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('text,label\na,b\n"never closed,b\na,b\na,b\n', "utf-8")
+    reason = "t.csv:3: 1 cells, and 2 columns (a cell has 4 lines: is a quote left open?)"
+    assert values(Table([tmp_path / "t.csv"], ["text"])) == [{"text": "a"}, reason]
+
+
+def test_shares_leave_rows_to_learn_from() -> None:
+    from blockgraph.data.records import shares
+
+    with pytest.raises(TrainError, match="shares that are together below 1"):
+        shares(100, 0.5, 0.5)
+    assert len(shares(100, 0.5, 0.4)["valid"]) == 50
+
+
+def test_lists_of_words_are_texts_and_other_values_are_none() -> None:
+    assert text_of({"a": ["x", "yz"]}, "a") == "x yz" and text_of({"a": 3}, "a") == "3"
+    for value in (None, {"x": 1}, [1, 2], [["x"]]):
+        with pytest.raises(RowError, match=r"there is no a|a is no text"):
+            text_of({"a": value}, "a")

@@ -94,6 +94,25 @@ def test_utf8_only_and_the_byte_is_named(tmp_path: Path) -> None:
     assert read_text(path) == "Ä\r\n"
 
 
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ("one\n".encode("utf-16"), r"a\.txt is UTF-16, not UTF-8; convert it first: iconv"),
+        (b"\x1f\x8b\x08\0", r"a\.txt is packed \(gzip\); unpack it first"),
+        (b"one\ntwo\nth\0ree\n", r"a\.txt:3: a NUL character \(offset 10\): is it text\?"),
+    ],
+)
+@pytest.mark.parametrize("large", [False, True])
+def test_what_is_no_text_is_named(
+    raw: bytes, message: str, large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_bytes(raw)
+    if large:
+        monkeypatch.setattr(texts, "LARGE", 0)
+    with pytest.raises(TrainError, match=message):
+        texts_of(section(), None, tmp_path / "a.txt")
+
+
 def test_the_hash_knows_where_one_text_ends() -> None:
     assert Texts("ab", "c").sha256 != Texts("a", "bc").sha256
     assert Texts("a", "b", "here").sha256 == Texts("a", "b", "there").sha256

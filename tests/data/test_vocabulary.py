@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from blockgraph.data.texts import Texts
-from blockgraph.data.vocabulary import Corpus, Wanted
+from blockgraph.data.vocabulary import LONGEST_LINE, Corpus, Wanted, _lines
 from blockgraph.data.vocabulary import tokenizer_for as make
 from blockgraph.running.specials import Specials, specials_of
 from blockgraph.running.tokenizers import Tokenizer, read_tokenizer
@@ -110,3 +110,10 @@ def test_fixed_ids_keep_their_places() -> None:
     assert specials_of(make(section("bytes"), CORPUS, wanted, None)) == Specials(pad=2, start=0, end=1)
     with pytest.raises(TrainError, match=r"the input.s pad is 7; .* write one below 1"):
         make(section("bytes"), CORPUS, Wanted(300, (), Specials(pad=7)), None)
+
+
+def test_a_word_without_end_is_learned_from_in_parts() -> None:
+    """As one word, a megabyte takes the library hours: the time grows with the square of its length."""
+    text = "ab" * 30_000 + "\nab\n"
+    parts = list(_lines(Corpus(lambda: [text], lambda: [text], "given")))
+    assert "".join(parts) == text and max(map(len, parts)) == LONGEST_LINE and parts[-1] == "ab\n"

@@ -112,12 +112,17 @@ def test_classes() -> None:
     assert task.measures(logits, batch.targets["classification"])["accuracy"] == (2.0, 2)
     with pytest.raises(RowError, match="'maybe' is not among those of the training rows"):
         columns(task, {"label": "maybe"})
+    for value in (None, "", [1], {"a": 1}, float("nan"), np.array([0, 1])):
+        assert task.label_values({"label": value}) == []
+        with pytest.raises(RowError, match=r"there is no label|is no class"):
+            columns(task, {"label": value})
 
 
 def test_classes_of_words_stand_at_their_first_token() -> None:
     task = TokenClassification("classification", "logits")
     row = {"text": "ab c", "label": ["yes", "no"]}
     assert columns(task, row)["classification"] == [IGNORED, 1, IGNORED, 0, IGNORED]
+    assert columns(task, row | {"text": ["ab", "c"]}) == columns(task, row)
     with pytest.raises(RowError, match="1 labels in label, and 2 words in text"):
         columns(task, {"text": "ab c", "label": "yes"})
 
@@ -126,8 +131,9 @@ def test_regression() -> None:
     task = Regression("regression", "out")
     batch = batch_of(task, {"label": "1.5"}, {"label": -2})
     assert float(task.loss(torch.tensor([[1.0], [0.0]]), batch.targets["regression"])) == pytest.approx(0.25 + 4)
-    with pytest.raises(RowError, match="label is no number"):
-        columns(task, {"label": "x"})
+    for value in ("x", "nan", "inf", 1e39, "-1e39"):
+        with pytest.raises(RowError, match=r"label is no number|label is -?(nan|inf|1e)"):
+            columns(task, {"label": value})
 
 
 def test_a_steps_loss_is_the_mean_over_all_its_targets() -> None:
