@@ -44,8 +44,8 @@ def text_of(values: Mapping[str, Any], field: str) -> str:
     value = values.get(field)
     if value is None:
         raise RowError(f"there is no {field}")
-    if isinstance(value, list) and all(isinstance(word, str | int | float) for word in value):
-        return " ".join(map(str, value))
+    if isinstance(value, list) and all(isinstance(word, str) for word in value):
+        return " ".join(value)
     if not isinstance(value, str | int | float):
         raise RowError(f"{field} is no text: {str(value)[:40]}")
     return str(value)

@@ -183,4 +183,4 @@ def test_numpy_files_that_are_broken_say_so(tmp_path: Path) -> None:
     for raw in (b"", b"hello" * 20, pickle.dumps({"x": 1}), b"PK\x03\x04" + bytes(50)):
         (tmp_path / "d.npz").write_bytes(raw)
         with pytest.raises(TrainError, match=r"d\.npz cannot be read as a NumPy file: (?!.*allow_pickle)"):
-            Arrays(tmp_path / "d.npz", ["x"])
+            Arrays([tmp_path / "d.npz"], ["x"])
