@@ -215,6 +215,9 @@ MODERN = {
 RECIPES = {
     "reverse-nano": Recipe(exact, needs=False, unit="% exact"),
     "banking77-nano": Recipe(accuracy, unit="% accuracy"),
+    "sst2-nano": Recipe(accuracy, unit="% accuracy"),
+    "sst2-lstm": Recipe(accuracy, unit="% accuracy"),
+    "vit-digits": Recipe(accuracy, unit="% accuracy"),
     "shakespeare-nano": Recipe(loss, "valid", unit=" nats a character", without=MODERN),
     "multi30k-de-en": Recipe(bleu, unit=" BLEU"),
 }
