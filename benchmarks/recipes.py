@@ -23,6 +23,7 @@ from timing import measured, one_thread, skip
 if TYPE_CHECKING:
     from blockgraph.running.runs import Run
     from blockgraph.specs.spec import Spec
+    from blockgraph.tasks.lesson import Lesson
 
 
 class Recipe(NamedTuple):
@@ -121,23 +122,30 @@ def train_in(spec: Spec, data: Path | None, folder: Path) -> tuple[Path, float]:
 # -- what is judged ----------------------------------------------------------------------------------------------------
 
 
+def lesson_of(run: Run) -> Lesson:
+    """What the run learned, ready to encode its rows."""
+    from blockgraph.running.specials import specials_of
+    from blockgraph.tasks.plan import lesson_for
+    from blockgraph.training.run_data import RunData
+
+    lesson = lesson_for(run.model.definition, run.spec.train)
+    lesson.tools.tokenizer = run.tokenizer
+    lesson.tools.specials = lesson.fixed.over(specials_of(run.tokenizer))
+    lesson.tools.labels.update(RunData(run.folder).labels())
+    return lesson
+
+
 def measures(run: Run, split: str) -> dict[str, float]:
     """Loss and measures of the run's weights over a whole split, as the training's own evaluations make them."""
     import torch
 
-    from blockgraph.running.specials import specials_of
-    from blockgraph.tasks.plan import lesson_for
     from blockgraph.training.loop import evaluate
     from blockgraph.training.precision import Precision
     from blockgraph.training.run_data import RunData
     from blockgraph.training.settings import from_spec
 
-    data = RunData(run.folder)
-    lesson = lesson_for(run.model.definition, run.spec.train)
-    lesson.tools.tokenizer = run.tokenizer
-    lesson.tools.specials = lesson.fixed.over(specials_of(run.tokenizer))
-    lesson.tools.labels.update(data.labels())
-    rows = data.split(split, lesson, from_spec(run.spec.train))
+    lesson = lesson_of(run)
+    rows = RunData(run.folder).split(split, lesson, from_spec(run.spec.train))
     if not len(rows):
         skip(f"{run.spec.name} has no {split} rows")
     return evaluate(run.model, lesson, rows, Precision("fp32", torch.device("cpu")))

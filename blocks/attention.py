@@ -242,7 +242,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
                 k, v = cache.update(k, v)
                 # Then the last query sees every key there is.
                 narrow = self.endless or (self.window is not None and k.shape[2] <= self.window)
-        masked = mask is not None or bias is not None or key_mask is not None or self._drops_in_graph(q)
+        masked = mask is not None or bias is not None or key_mask is not None or self._drops_on_cpu(q)
         if self.even and narrow and not masked and (start == 0 or not self.causal or q.shape[2] == 1):
             out = self._fused(q, k, v, None, self.causal and start == 0)
         else:
@@ -350,7 +350,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, bias: Tensor | None) -> Tensor:
         """The kernel, or attention written out where the kernel lacks something."""
         onnx = bias is not None and torch.onnx.is_in_onnx_export()  # its attention knows no row that sees nothing
-        if self.written_out or onnx or self._drops_in_graph(q):
+        if self.written_out or onnx or self._drops_on_cpu(q):
             dropout = self.dropout if self.training else 0.0
             return attend_plain(
                 q,
@@ -392,9 +392,9 @@ class Attention(CanonicalWeights, DerivedBuffers):
             alibi = alibi * self.scale
         return alibi if bias is None else bias + alibi
 
-    def _drops_in_graph(self, q: Tensor) -> bool:
-        """Whether dropout is written out: under `torch.compile` on CPU, whose kernel has none either (see `drop`)."""
-        return bool(self.dropout) and self.training and torch.compiler.is_compiling() and q.device.type == "cpu"
+    def _drops_on_cpu(self, q: Tensor) -> bool:
+        """Whether dropout is written out: a CPU's kernel has none, torch's way around it takes up to twice the time."""
+        return bool(self.dropout) and self.training and q.device.type == "cpu"
 
     def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         if self.training and q.dtype is torch.bfloat16 and _slow_in_bfloat16(q):

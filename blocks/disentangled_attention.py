@@ -104,7 +104,7 @@ class DisentangledAttention(CanonicalWeights):
         if mask is not None and bias is not None:
             bias = torch.where(mask[:, None, None], bias, -torch.inf)
         dropout = self.dropout if self.training else 0.0
-        if dropout and torch.compiler.is_compiling() and q.device.type == "cpu":  # see `drop`
+        if dropout and q.device.type == "cpu":  # its kernel has no dropout
             out = attend_plain(q, k, v, scale=self.scale, bias=bias, dropout=dropout)
         else:
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout, scale=self.scale)

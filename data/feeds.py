@@ -119,24 +119,32 @@ class Measure:
     tokens: int | None
 
     def cut(self, lengths: Array) -> list[int]:
-        """Where batches end among rows of these lengths, in their order."""
+        """Where batches end among rows of these lengths [rows, texts], in their order."""
         if self.size is not None:
             return [*range(self.size, len(lengths), self.size), len(lengths)]
         assert self.tokens is not None
-        ends, longest, count = [], 0, 0
-        for place, length in enumerate(lengths.tolist()):
-            longest = max(longest, length)
-            if count and longest * (count + 1) > self.tokens:
+        ends, count = [], 0
+        longest: list[int] = []  # of each text, in the batch so far
+        for place, row in enumerate(lengths.tolist()):
+            longest = list(map(max, longest, row)) if count else row
+            if count and sum(longest) * (count + 1) > self.tokens:
                 ends.append(place)
-                longest, count = length, 0
+                longest, count = row, 0
             count += 1
         return [*ends, len(lengths)]
+
+
+def by_length(lengths: Array) -> Array:
+    """The order of rows with lengths [rows, texts] by their longest text, then by all: of a pair, both sides are near
+    their neighbours', which leaves less padding than the order by the sum."""
+    return np.lexsort((lengths.sum(axis=1), lengths.max(axis=1)))
 
 
 class Rows:
     """Rows of examples in batches of like length: every epoch sees each row once, in an order drawn from (seed, epoch).
 
     Of a shuffled epoch, pools of rows are sorted by length and cut into batches, and the batches are shuffled.
+    `lengths` is [rows, texts]: a row may have several texts, each padded for itself.
     """
 
     def __init__(
@@ -183,7 +191,7 @@ class Rows:
         batches: list[Array] = []
         for first in range(0, len(order), pool):
             rows = order[first : first + pool]
-            rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+            rows = rows[by_length(self.lengths[rows])]
             batches += np.split(rows, self.measure.cut(self.lengths[rows])[:-1])
         shuffled = np.random.default_rng((self.seed, epoch, POOL)).permutation(len(batches))
         return [batches[place] for place in shuffled.tolist()]
@@ -192,7 +200,7 @@ class Rows:
         if self.measure.size is not None:
             return POOL * self.measure.size
         assert self.measure.tokens is not None
-        return max(1, int(POOL * self.measure.tokens / max(1.0, float(self.lengths.mean()))))
+        return max(1, int(POOL * self.measure.tokens / max(1.0, float(self.lengths.sum(axis=1).mean()))))
 
 
 @dataclass(frozen=True)
@@ -209,7 +217,7 @@ class AllRows:
 
     def numbers(self) -> list[Array]:
         """Which rows each batch has."""
-        order = np.argsort(self.lengths, kind="stable")
+        order = by_length(self.lengths)
         return list(np.split(order, self.measure.cut(self.lengths[order])[:-1])) if len(order) else []
 
     def batches(self) -> Iterator[Batch]:

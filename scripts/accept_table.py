@@ -155,9 +155,35 @@ CHECKS = [
         "other lines of YAML than nanoGPT's, 126 CPU seconds, loss over the whole validation split, mean of seeds 1-3",
     ),
     Check(
+        "shakespeare-fast",
+        "{python} benchmarks/recipes.py shakespeare-nano --data {data:tinyshakespeare} --seconds 56",
+        "<= 1.913",
+        "nanoGPT's loss in 0.4 times its CPU seconds (139-146)",
+    ),
+    Check(
         "multi30k",
         "{python} benchmarks/recipes.py multi30k-de-en --data {data:multi30k} --seconds 900",
         ">= 30",
         "greedy German to English after 15 CPU minutes, test_2016, raw text, BLEU of sacrebleu, mean of seeds 1-3",
     ),
+    Check(
+        "multi30k-beams",
+        "{python} benchmarks/recipes.py multi30k-de-en --data {data:multi30k} --seconds 3600 --beams 4 --seeds 1"
+        " --set vars.p=0.2",
+        ">= 35",
+        "the same with 4 beams after 60 CPU minutes, more dropout, one seed",
+    ),
+    Check(
+        "padding",
+        "{python} benchmarks/padding.py --data {data:multi30k}",
+        "<= 0.6",
+        "positions of an epoch of Multi30k, padding included, over those of plain batches",
+    ),
+    Check(
+        "encoder-decoder-train",
+        "{python} benchmarks/encoder_decoder.py train",
+        ">= 1.4",
+        "a training step against torch.nn.Transformer, width 256, 4 + 4 layers, source and target of 64",
+    ),
+    Check("encoder-decoder-greedy", "{python} benchmarks/encoder_decoder.py greedy", ">= 2.2", "greedy decoding"),
 ]

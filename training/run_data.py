@@ -168,12 +168,11 @@ def _write_rows(
 
 
 def _lengths(examples: Examples, columns: list[Column]) -> Any:
-    """How long a row is in a batch: all its texts together."""
-    found = np.zeros(len(examples), np.int64)  # rows without texts count one each
-    for column in columns:
-        if column.shape is None and len(examples):
-            found += examples.lengths(column.name)
-    return np.maximum(found, 1)
+    """How long each text of each row is: [rows, texts]."""
+    texts = [examples.lengths(column.name) for column in columns if column.shape is None] if len(examples) else []
+    if not texts:
+        return np.ones((len(examples), 1), np.int64)  # rows without texts count one each
+    return np.maximum(np.stack(texts, axis=1), 1)
 
 
 def _measure(batch: Batch) -> Measure:

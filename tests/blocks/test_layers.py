@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from blockgraph.blocks.activations import ACTIVATION_FUNCTIONS, Activation
-from blockgraph.blocks.elementwise import Add, Blank, Dropout, Equal, Multiply, Scale, Softcap, Squeeze
+from blockgraph.blocks.elementwise import Add, Blank, Dropout, Equal, Multiply, Scale, Softcap, Squeeze, drop
 from blockgraph.blocks.embedding import Embedding
 from blockgraph.blocks.feed_forward import FeedForward
 from blockgraph.blocks.joining import Concat, Split
@@ -134,6 +134,25 @@ def test_add_multiply_broadcast_scale_and_softcap() -> None:
     assert torch.equal(Scale(0.25)(X), X / 4)
     capped = Softcap(2.0)(X * 100)
     assert capped.abs().max() <= 2 and torch.allclose(Softcap(1e6)(X), X)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_drop_leaves_the_mean_and_treats_each_number_alone(p: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(1001, 333, dtype=dtype, requires_grad=True)  # a count that is no multiple of four
+    y = drop(x, p)
+    y.sum().backward()
+    y = y.detach()
+    assert x.grad is not None and torch.equal(x.grad, y) and y.dtype == dtype
+    kept = (y != 0).double()
+    assert len(y.unique()) == 2 and abs(float(kept.mean()) - (1 - p)) < 3e-3
+    assert abs(float(y.double().mean()) - 1) < 2e-2
+    for apart in (1, 2, 3, 4, 333):  # neighbours in memory, and those of one draw, know nothing of each other
+        one, other = kept.flatten()[:-apart] - (1 - p), kept.flatten()[apart:] - (1 - p)
+        assert abs(float((one * other).mean())) < 5e-3 * p * (1 - p) * 4
+    torch.manual_seed(0)
+    assert torch.equal(drop(x, p), y) and not torch.equal(drop(x, p), y)
 
 
 @pytest.mark.parametrize("per", ["element", "sample"])

@@ -140,13 +140,13 @@ def collate(rows: Any, random: Any, learning: bool) -> Any:
 def test_every_epoch_sees_every_row_once(tmp_path: Path, measure: Measure) -> None:
     lengths = np.random.default_rng(0).integers(1, 30, 200).tolist()
     examples, found = encoded(tmp_path, lengths)
-    rows = Rows(examples, found, measure, 2, 5, collate)
+    rows = Rows(examples, found[:, None], measure, 2, 5, collate)
     batches = rows.steps(3) * 2
     seen = [rows.numbers(*divmod(number, 2)) for number in range(batches)]
     for epoch in range(3):
         start, stop = rows._batches_before(epoch), rows._batches_before(epoch + 1)
         assert sorted(np.concatenate(seen[start:stop]).tolist()) == list(range(200))
-    again = Rows(examples, found, measure, 2, 5, collate)
+    again = Rows(examples, found[:, None], measure, 2, 5, collate)
     assert [n.tolist() for n in seen[::-1]] == [again.numbers(*divmod(b, 2)).tolist() for b in range(batches)][::-1]
     if measure.tokens is not None:
         assert all(max(lengths[n] for n in batch) * len(batch) <= 60 for batch in seen)
@@ -154,9 +154,20 @@ def test_every_epoch_sees_every_row_once(tmp_path: Path, measure: Measure) -> No
         assert padded < 1.15 * sum(lengths)
 
 
+def test_batches_of_pairs_count_the_padding_of_both_sides(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    sources = random.integers(1, 40, 3000)
+    pairs = np.stack([sources, np.maximum(1, sources + random.integers(-6, 6, 3000))], axis=1)
+    examples, _ = encoded(tmp_path, sources.tolist())
+    rows = Rows(examples, pairs, Measure(None, 500), 1, 0, collate)
+    epoch = [rows.numbers(step, 0) for step in range(rows.steps(1))]
+    padded = [int(pairs[batch].max(axis=0).sum()) * len(batch) for batch in epoch]
+    assert max(padded) <= 500 and sum(padded) < 1.2 * pairs.sum()
+
+
 def test_a_judged_split_has_every_row_once(tmp_path: Path) -> None:
     examples, found = encoded(tmp_path, [4, 9, 2, 2, 7])
-    split = AllRows(examples, found, Measure(2, None), collate)
+    split = AllRows(examples, found[:, None], Measure(2, None), collate)
     assert len(split) == 5 and sorted(int(label) for batch in split.batches() for label in batch) == [2, 2, 4, 7, 9]  # type: ignore[attr-defined]
 
 
