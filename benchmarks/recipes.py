@@ -129,8 +129,9 @@ def lesson_of(run: Run) -> Lesson:
     from blockgraph.training.run_data import RunData
 
     lesson = lesson_for(run.model.definition, run.spec.train)
-    lesson.tools.tokenizer = run.tokenizer
-    lesson.tools.specials = lesson.fixed.over(specials_of(run.tokenizer))
+    if run.encodes is not None:
+        lesson.tools.tokenizer = run.encodes
+        lesson.tools.specials = lesson.fixed.over(specials_of(run.encodes))
     lesson.tools.labels.update(RunData(run.folder).labels())
     return lesson
 
