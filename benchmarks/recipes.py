@@ -131,8 +131,9 @@ def lesson_of(run: Run) -> Lesson:
     from blockgraph.training.run_data import RunData
 
     lesson = lesson_for(run.model.definition, run.spec.train)
-    lesson.tools.tokenizer = run.tokenizer
-    lesson.tools.specials = lesson.fixed.over(specials_of(run.tokenizer))
+    if run.encodes is not None:
+        lesson.tools.tokenizer = run.encodes
+        lesson.tools.specials = lesson.fixed.over(specials_of(run.encodes))
     lesson.tools.labels.update(RunData(run.folder).labels())
     return lesson
 
@@ -197,6 +198,9 @@ MODERN = {
 RECIPES = {
     "reverse-nano": Recipe(written("exact_match", percent=True), needs=False, unit="% exact"),
     "banking77-nano": Recipe(accuracy, unit="% accuracy"),
+    "sst2-nano": Recipe(accuracy, unit="% accuracy"),
+    "sst2-lstm": Recipe(accuracy, unit="% accuracy"),
+    "vit-digits": Recipe(accuracy, unit="% accuracy"),
     "shakespeare-nano": Recipe(loss, "valid", unit=" nats a character", without=MODERN),
     "multi30k-de-en": Recipe(written("bleu"), unit=" BLEU"),
     "multi30k-lstm": Recipe(written("bleu"), unit=" BLEU"),

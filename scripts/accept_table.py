@@ -141,6 +141,13 @@ CHECKS = [
         ">= 90",
         "accuracy over the whole test set, percent, mean of seeds 1-3",
     ),
+    Check("sst2", "{python} benchmarks/recipes.py sst2-nano --data {data:sst2}", ">= 80", "the same, from scratch"),
+    Check(
+        "sst2-lstm",
+        "{python} benchmarks/recipes.py sst2-lstm --data {data:sst2}",
+        what="the same by a bidirectional LSTM, to stand beside the encoder",
+    ),
+    Check("digits", "{python} benchmarks/recipes.py vit-digits --data {data:digits}", ">= 99", "the same"),
     Check(
         "shakespeare",
         "{python} benchmarks/recipes.py shakespeare-nano --data {data:tinyshakespeare} --seconds 126",

@@ -67,3 +67,17 @@ def test_of_several_right_texts_each_counts(
     recipes.main()
     told = capsys.readouterr().out
     assert "measured: 75.0000" in told and "exact_match 0.7500" in told  # the last word is said as none of its texts
+
+
+def test_a_recipe_of_pictures_is_judged_without_a_tokenizer(
+    recipes: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = ["16," * 32 + "0," * 32, "0," * 32 + "16," * 32]  # light above, light below
+    rows = [f"{pictures[n % 2]}{n % 2}" for n in range(40)]
+    (tmp_path / "train.csv").write_text("\n".join(rows), "utf-8")
+    (tmp_path / "test.csv").write_text("\n".join([*rows[:9], f"{pictures[0]}1"]), "utf-8")
+    sets = ("vars={width: 16, heads: 2, hidden: 16, layers: 1, classes: 2}", "train.epochs=20", "train.batch.size=20")
+    command = ["recipes", "vit-digits", "--data", str(tmp_path), "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", [*command, *(word for value in sets for word in ("--set", value))])
+    recipes.main()
+    assert "measured: 90.0000" in capsys.readouterr().out  # 9 of 10: the last one is labelled wrongly
