@@ -54,21 +54,6 @@ def test_a_recipe_trains_and_is_judged_on_the_test_rows(
     assert "measured: 95.0000" in capsys.readouterr().out  # 19 of 20: the last one is labelled wrongly
 
 
-def test_of_several_right_texts_each_counts(
-    recipes: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = ["ab\tA B", "ba\tB A", "aa\tA A", "bb\tB B"]
-    (tmp_path / "train.tsv").write_text("\n".join(rows * 4), "utf-8")
-    (tmp_path / "val.tsv").write_text("\n".join(rows), "utf-8")
-    (tmp_path / "test.tsv").write_text("ab\tB B|A B\nba\tB A\naa\tA A|B\nbb\tA B|B A\n", "utf-8")
-    sets = ("vars={width: 32, heads: 2, layers: 1}", "train={steps: 100, evaluate: {every: 100}}")
-    command = ["recipes", "cmudict-nano", "--data", str(tmp_path), "--seeds", "1"]
-    monkeypatch.setattr(sys, "argv", [*command, *(word for value in sets for word in ("--set", value))])
-    recipes.main()
-    told = capsys.readouterr().out
-    assert "measured: 75.0000" in told and "exact_match 0.7500" in told  # the last word is said as none of its texts
-
-
 def test_a_recipe_of_pictures_is_judged_without_a_tokenizer(
     recipes: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
