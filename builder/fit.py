@@ -17,6 +17,7 @@ from blockgraph.builder.graph import Call, Definition, Leaf, Model
 FP32, HALF = 4, 2  # bytes
 TABLES = ("Embedding", "LearnedPositions", "RelativeBias", "Parameter")  # modules that multiply nothing
 STRATEGIES = ("single", "ddp", "fsdp", "fsdp + recompute")
+OF_WHOLE_MATRICES = ("adafactor",)  # optimizers that shares of a matrix are not enough for
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ def plan_of(train: Any) -> Plan:
 
 
 def fit(model: Model, plan: Plan, gpus: int, memory: int) -> list[Fit]:
-    """Each strategy on `gpus` GPUs with `memory` bytes each. Muon needs whole matrices: FSDP does not train with it."""
-    strategies = [name for name in STRATEGIES if not (name.startswith("fsdp") and plan.optimizer == "muon")]
+    """Each strategy on `gpus` GPUs with `memory` bytes each; without those that cannot use the optimizer."""
+    strategies = [name for name in STRATEGIES if not (name.startswith("fsdp") and plan.optimizer in OF_WHOLE_MATRICES)]
     return [_fit(model, plan, strategy, 1 if strategy == "single" else gpus, memory) for strategy in strategies]
 
 

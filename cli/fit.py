@@ -32,7 +32,7 @@ def command(
     row. Weights, gradients and optimizer states are exact, activations an estimate.
     """
     spec, model = read_model(file, sets, plugins)
-    from blockgraph.builder.fit import fit, plan_of
+    from blockgraph.builder.fit import OF_WHOLE_MATRICES, fit, plan_of
 
     plan = plan_of(spec.train)
     found = fit(model, plan, gpus, int(memory * GB))
@@ -43,8 +43,8 @@ def command(
         click.echo(json.dumps({**facts, "strategies": [each.facts() for each in found]}, indent=2))
         return
     print_table(found)
-    if plan.optimizer == "muon":
-        console().print("\nmuon needs whole matrices, which fsdp cuts: single and ddp only")
+    if plan.optimizer in OF_WHOLE_MATRICES:
+        console().print(f"\n{plan.optimizer} needs whole matrices, which fsdp cuts: single and ddp only")
     where = ", ".join(f"{name} = {size}" for name, size in lengths.items())
     rows = f"{plan.rows} row{'s' if plan.rows > 1 else ''}"
     console().print(

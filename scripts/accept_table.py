@@ -124,6 +124,12 @@ CHECKS = [
         "of 200 random kill -9, half inside a save: resumes that are not the uninterrupted training bit for bit",
     ),
     Check(
+        "forgetting",
+        "{python} benchmarks/kills.py --forget",
+        "== 0",
+        "items of a checkpoint that a training does not miss when it is resumed without them",
+    ),
+    Check(
         "corruptions",
         "{python} benchmarks/corruptions.py --corruptions 500",
         "== 0",

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from blockgraph.training.low_rank import LowRank
 
 STATE = "training.pt"
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, FORMAT)  # 1: always between two steps
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,6 @@ def read_checkpoint(folder: Path, skipped: tuple[str, ...]) -> Loaded:
         state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise DamagedCheckpoint(f"{folder / STATE} cannot be read: {error}") from None
-    if state.get("format") != FORMAT:
+    if state.get("format") not in FORMATS:
         raise DamagedCheckpoint(f"{folder / STATE} has format {state.get('format')!r}; this version reads {FORMAT}")
     return Loaded(folder, step_of(folder), read_weights(folder / WEIGHTS), state, skipped)

@@ -27,6 +27,7 @@ from blockgraph.training.low_rank import LowRank
 from blockgraph.training.metrics import Metrics, NoMetrics, Record
 from blockgraph.training.optimizers import Optimizers
 from blockgraph.training.parameters import head_of, trained_weights, width_of
+from blockgraph.training.pending import Pending
 from blockgraph.training.precision import Precision
 from blockgraph.training.progress import Reporter, Silent
 from blockgraph.training.settings import Settings
@@ -39,7 +40,7 @@ TOKENS = "tokens of all inputs"  # beside the tasks' names in a step's counts
 
 
 class _Interrupted(Exception):  # noqa: N818
-    """A signal came during an evaluation."""
+    """A signal came, between two parts of a step or in an evaluation."""
 
 
 @dataclass(slots=True)
@@ -121,7 +122,7 @@ class Trainer:
         self.steps = settings.steps if settings.steps is not None else self.train.steps(settings.epochs or 1)
         self.schedule = settings.schedule_over(self.steps, width_of(model) if settings.schedule == "noam" else None)
         self.record_every = min(RECORD_AT_LEAST_EVERY, max(1, self.steps // RECORDS))
-        self.progress, self._clock = Progress(), Clock()
+        self.progress, self._pending, self._clock = Progress(), Pending(), Clock()
         self._forward = forward_of(self._taught, self.lesson)
         self.stop = StopRequests()
         self.world.seed(settings.seed)
@@ -132,6 +133,7 @@ class Trainer:
         random, *others = self.world.random_states()
         return {
             "progress": asdict(self.progress),
+            "pending": self._pending.state(self.model),
             "optimizer": self.optimizers.state(),
             "scaler": self.precision.state(),
             "average": self.world.average_state(self.average) if self.average is not None else {},
@@ -153,6 +155,8 @@ class Trainer:
         if self.average is not None:
             self.world.load_average(self.average, loaded.state["average"])
         self.progress = Progress(**loaded.state["progress"])
+        if self.world.kind is None:  # several processes begin such a step again
+            self._pending = Pending.restored(loaded.state.get("pending", {}), self.model)
         self.optimizers.set_factor(self.schedule.factor(max(0, self.progress.step - 1)))
         if (before := loaded.state["threads"]) != (now := torch.get_num_threads()) and self.device.type == "cpu":
             self.reporter.message(
@@ -218,16 +222,21 @@ class Trainer:
 
     def _gradients(self, batches: list[Batch], totals: dict[str, int]) -> torch.Tensor:
         """Adds up the gradients of the step's parts, and returns the step's mean loss (on the device): every target of
-        the step counts the same, whichever part it is in, and whichever process has it."""
-        total = torch.zeros((), device=self.device)
-        for number, batch in enumerate(batches, 1):
+        the step counts the same, whichever part it is in, and whichever process has it. A signal ends it after a part,
+        where one process trains: several would have to agree each time."""
+        begun, total = self._pending.parts, self._pending.loss.to(self.device)
+        for number, batch in enumerate(batches[begun:], begun + 1):
             batch = batch.to(self.device)
             with self.world.part(self._taught, last=number == len(batches)):
                 with self.precision.autocast():
                     outputs = self._forward(batch.inputs)
                 loss = self.lesson.loss(outputs, batch, totals)
                 self.precision.backward(self.world.scaled(loss))
-            total += loss.detach()
+            total = total + loss.detach()
+            if number < len(batches) and self.world.kind is None and self.stop.requested is not None:
+                self._pending = Pending(number, total)
+                raise _Interrupted
+        self._pending = Pending()
         return self.world.summed(total)
 
     def _update(self, loss: torch.Tensor, n: int, tokens: int) -> None:

@@ -119,7 +119,9 @@ def _rates(weights: list[Trained], lrs: Mapping[str, float]) -> Rates:
             )
     found: dict[str, float] = {}
     for weight in weights:
-        rates = [next((lr for glob, lr in reversed(lrs.items()) if covers(glob, name)), None) for name in weight.names]
+        rates = [
+            next((lr for glob, lr in reversed(list(lrs.items())) if covers(glob, name)), None) for name in weight.names
+        ]
         if len(set(rates)) > 1:
             raise TrainError(
                 f"train: parallel: fsdp trains {weight.name} in one piece, and lrs gives {', '.join(weight.names)} "

@@ -133,7 +133,7 @@ def everywhere(tensor: torch.Tensor, like: torch.Tensor) -> DTensor:
 
 def by_name(weight: Trained, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
     """What a tensor like a trained weight holds, gathered, by canonical name."""
-    pieces = whole(tensor).split([rows for _, rows in weight.holds])
+    pieces = torch.split(whole(tensor), [rows for _, rows in weight.holds])
     return {name: piece.clone() for (name, _), piece in zip(weight.holds, pieces, strict=True)}
 
 

@@ -35,7 +35,7 @@ class SharedLowRank(LowRank):
             return
         sums = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(sums)
-        for gradient, total in zip(gradients, sums.split([each.numel() for each in gradients]), strict=True):
+        for gradient, total in zip(gradients, torch.split(sums, [each.numel() for each in gradients]), strict=True):
             gradient.copy_(total.view_as(gradient))
 
     def _give(self, each: Update, down: Tensor, up: Tensor) -> None:

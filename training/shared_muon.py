@@ -33,7 +33,7 @@ class SharedMuon(BatchedMuon):
                 state["momentum_buffer"] = torch.zeros_like(matrix)
             moment = here(state["momentum_buffer"]).lerp_(gradient, 1 - momentum)
             update = whole_of(gradient.lerp(moment, momentum).bfloat16(), matrix)
-            change = torch.cat([_step(each) for each in update.split(list(self._heights[id(matrix)]))])
+            change = torch.cat([_step(each) for each in torch.split(update, list(self._heights[id(matrix)]))])
             first = first_row(matrix)
             ours.mul_(1 - lr * weight_decay).add_(change[first : first + len(ours)].to(ours.dtype), alpha=-lr)
 

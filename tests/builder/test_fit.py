@@ -106,9 +106,12 @@ def test_shares_get_smaller_and_batches_larger() -> None:
     assert not fit(model, replace(rows, rows=fsdp.largest + 1), 8, 80 * 10**9)[2].fits
 
 
-def test_muon_is_not_shared_out() -> None:
-    spec, model = read("gpt-nano")
-    assert [found.strategy for found in fit(model, plan_of(spec.train), 4, LARGE)] == ["single", "ddp"]
+@pytest.mark.parametrize(("optimizer", "count"), [("muon", 4), ("adafactor", 2)])
+def test_what_needs_whole_matrices_is_not_shared_out(optimizer: str, count: int) -> None:
+    """Muon gathers them."""
+    spec, model = read("gpt-nano", f"train.optimizer={optimizer}")
+    strategies = ["single", "ddp", "fsdp", "fsdp + recompute"]
+    assert [found.strategy for found in fit(model, plan_of(spec.train), 4, LARGE)] == strategies[:count]
     assert moments(model, [], plan_of(spec.train)) == 0
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 SPEC = """\
 blockgraph: 1
 name: tiny
-vars: {width: 12, vocab: 20, p: 0.0}
+vars: {width: 12, vocab: 21, p: 0.0}
 blocks:
   Layer:
     nodes:
@@ -32,6 +32,8 @@ inputs: {tokens: {tokens: =vocab, axis: T}}
 nodes:
   embed: {type: embedding, width: =width}
   decoder: {type: Layer, repeat: 2}
+  narrow: {type: linear, width: 9}
+  wide: {type: linear, width: =width}
   logits: {type: linear, tie: embed}
 train:
   data: {type: text, train: text.txt, valid: 0.1}
@@ -101,7 +103,11 @@ def train_together(jobs: list[dict[str, Any]], folder: Path, processes: int = 2)
         )
         for rank in range(processes)
     ]
-    errors = [process.communicate(timeout=500)[1] for process in started]
+    try:
+        errors = [process.communicate(timeout=600)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
     assert not any(process.returncode for process in started), "\n".join(errors)
 
 

@@ -139,6 +139,14 @@ def test_a_manifest_without_a_digest_of_itself_is_read(tmp_path: Path) -> None:
     assert verify(tmp_path / "step-1") == 1
 
 
+def test_a_state_of_another_format_is_not_read(tmp_path: Path) -> None:
+    Checkpoints(tmp_path).save(1, model(), STATE | {"format": 1})
+    assert Checkpoints(tmp_path).latest() is not None
+    Checkpoints(tmp_path).save(1, model(), STATE | {"format": 3})
+    with pytest.raises(DamagedCheckpoint, match=r"training\.pt has format 3; this version reads 2"):
+        Checkpoints(tmp_path).latest()
+
+
 def test_none_is_whole(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path)
     kept.save(1, model(), STATE)
