@@ -86,8 +86,9 @@ class Outcome:
 class Trainer:
     """Trains `model` (on its device already) on `train`, judged by `valid` (empty: never), as `lesson` says.
 
-    `identity` tells which spec and data this is; it is kept in the checkpoints. `plot` draws what `metrics` hold;
-    `sample` shows what the model writes at a step, and leaves the random states alone.
+    `identity` tells which spec and data this is; it is kept in the checkpoints. `show` is called after each
+    checkpoint and where a step was the best; `sample` shows what the model writes at a step, and leaves the random
+    states alone.
     """
 
     model: nn.Module
@@ -99,7 +100,7 @@ class Trainer:
     metrics_path: Path
     reporter: Reporter = field(default_factory=Silent)
     identity: dict[str, str] = field(default_factory=dict)
-    plot: Callable[[], None] = lambda: None
+    show: Callable[[Trainer], None] = lambda trainer: None
     world: World = field(default_factory=World)
     sample: Callable[[int], None] = lambda step: None
 
@@ -188,7 +189,7 @@ class Trainer:
         try:
             if not self.progress.closed:
                 self._close_step()
-            while self.progress.step < self.steps and not self._patience_is_over:
+            while self.progress.step < self.steps and not self.patience_is_over:
                 self._interrupt()
                 self._step()
                 self._close_step()
@@ -197,14 +198,14 @@ class Trainer:
                     self._interrupt()
         except _Interrupted:
             self._save()
-            self.plot()
+            self.show(self)
             asked = self.stop.requested or "another process"
             raise Stopped(f"stopped by {asked} at step {self.progress.step:,} of {self.steps:,}, and saved") from None
         progress, best = self.progress, self.settings.value_of(self.progress.best_score)
-        return Outcome(progress.step, best if math.isfinite(best) else None, progress.best_step, self._patience_is_over)
+        return Outcome(progress.step, best if math.isfinite(best) else None, progress.best_step, self.patience_is_over)
 
     @property
-    def _patience_is_over(self) -> bool:
+    def patience_is_over(self) -> bool:
         return self.settings.patience is not None and self.progress.worse >= self.settings.patience
 
     def _step(self) -> None:
@@ -296,6 +297,8 @@ class Trainer:
         progress.closed = True
         if progress.step % self.record_every == 0 or valid or progress.step == self.steps:
             self._record(valid)
+        if valid and progress.best_step == progress.step:
+            self.show(self)
 
     def _record(self, valid: dict[str, float]) -> None:
         progress, seconds = self.progress, self._metrics.seconds + self._clock.seconds
@@ -347,10 +350,10 @@ class Trainer:
         self.sample(progress.step)
 
     def _checkpoint_if_due(self) -> None:
-        step, ends = self.progress.step, self.progress.step == self.steps or self._patience_is_over
+        step, ends = self.progress.step, self.progress.step == self.steps or self.patience_is_over
         if step % self.settings.checkpoint_every == 0 or ends:
             self._save()
-            self.plot()
+            self.show(self)
 
     def _save(self) -> None:
         self._metrics.sync()

@@ -30,27 +30,6 @@ DIAGRAM = "diagram.svg"
 ENVIRONMENT = "environment.json"
 LOCK = ".lock"
 
-README = """\
-# {name}: a training run of blockgraph
-
-| file | what it is |
-|---|---|
-| `spec.yaml` | the model and its training, resolved: nothing left to look up |
-| `tokenizer.json` | text to ids and back |
-| `metrics.jsonl` | a line per record; losses in nats per target, `grad_norm` before clipping |
-| `loss.png` | the same as a picture: losses, learning rate, norm of the gradients, measures |
-| `samples.txt` | what the model wrote at each evaluation, where `train: evaluate: samples` asks for it |
-| `diagram.svg` | the model as a picture |
-| `checkpoints/step-N/` | weights (`model.safetensors`), what resuming needs (`training.pt`, `*.distcp`), checksums |
-| `checkpoints/best/` | the weights with the lowest validation loss |
-| `data/` | what it learned from, encoded; `data.json` tells where it came from and which rows were left out |
-| `environment.json` | which versions and machine trained it, one entry per session |
-
-    blockgraph generate {folder} --prompt "Once"
-    blockgraph evaluate {folder}
-    blockgraph train {folder}/spec.yaml --out {folder} --resume
-"""
-
 
 class RunFolder:
     """An open run folder; nobody else can train in it until it is closed.
@@ -98,15 +77,13 @@ class RunFolder:
 
     # the spec
 
-    def begin(self, spec_text: str, name: str) -> None:
-        """Writes what stays the same: the spec and a page that explains the folder. Raises `TrainError` where another
-        process was quicker."""
+    def begin(self, spec_text: str) -> None:
+        """Writes what stays the same: the spec. Raises `TrainError` where another process was quicker."""
         if not self.fresh:
             raise TrainError(f"--out: {self.path} holds a run: go on with --resume, or name another folder")
         sweep(self.path)
         self.checkpoints.mkdir(exist_ok=True)
         write_whole(self.path / SPEC, spec_text)
-        write_whole(self.path / "README.md", README.format(name=name, folder=self.path.as_posix()))
 
     @property
     def spec_text(self) -> str:

@@ -29,11 +29,13 @@ from blockgraph.tasks.lesson import Lesson
 from blockgraph.tasks.plan import lesson_for
 from blockgraph.training.checkpoints import Checkpoints, Loaded
 from blockgraph.training.errors import TrainError
+from blockgraph.training.files import write_whole
 from blockgraph.training.loop import Outcome, Trainer
 from blockgraph.training.metrics import read_metrics
 from blockgraph.training.plots import draw_run
 from blockgraph.training.progress import Reporter
 from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder, without_parallel
+from blockgraph.training.run_page import PAGE, Page, Place
 from blockgraph.training.samples import SAMPLES, Samples
 from blockgraph.training.settings import Settings
 from blockgraph.training.start import Started, load_start, start_folder, start_tokenizer
@@ -71,6 +73,7 @@ class Session:
     world: World = field(default_factory=World)
     _plotted: float = 0.0
     _read: Sources | None = None
+    _page: Page | None = None
 
     def train(self, data: str | Path | Texts | None, resume: bool, draw: Draw | None) -> Outcome:
         lesson = self._lesson()
@@ -92,9 +95,10 @@ class Session:
             self._sample(trainer)
         if self.world.first:
             self._note(trainer)
+            self._tell_page(trainer)
         self._compile(trainer.model)
         outcome = trainer.run()
-        self._plot(always=True)
+        self._show(trainer, always=True)
         self.reporter.message(_ending(outcome, self.settings.best))
         return outcome
 
@@ -156,7 +160,10 @@ class Session:
         diagnostics.raise_errors()
         if model is None:
             raise TrainError(f"{self.spec.name} has no nodes: it is a library for other files to extend")
-        return lesson_for(model, self._section)
+        lesson, start = lesson_for(model, self._section), self._section.start
+        began = None if start is None else self._folder("train", "start") / start
+        self._page = Page(self.run, self.spec, self.settings, lesson, model.parameters, began)
+        return lesson
 
     def _sources(self, data: str | Path | Texts | None, lesson: Lesson, resume: bool) -> Sources:
         """What is learned from. A resumed run knows where its text lay, also when its own `spec.yaml` is the spec."""
@@ -189,7 +196,8 @@ class Session:
         if resume:
             self.run.check_spec(self.spec)
         else:
-            self.run.begin(self._spec_text(), self.spec.name)
+            self.run.begin(self._spec_text())
+            self._write_page(Place())
         if resume and data.written:
             data.check(sources.data)
             self._equip(lesson, data.tokenizer())
@@ -264,7 +272,7 @@ class Session:
         started = load_start(model, start) if start is not None else Started([], [])
         if settings.lora is not None:
             self._keep_start(checkpoints, model)
-        identity, more = self._identity(), (self._plot, self.world)
+        identity, more = self._identity(), (self._show, self.world)
         made = Trainer(model, lesson, train, valid, settings, checkpoints, run.metrics, self.reporter, identity, *more)
         self._tell_start(started, made)
         return made
@@ -322,12 +330,24 @@ class Session:
             for region in [copy for stack in stacks for copy in stack] or [model]:
                 region.compile()
 
-    def _plot(self, always: bool = False) -> None:
+    def _show(self, trainer: Trainer, always: bool = False) -> None:
+        """What the folder tells of itself: its page, and from time to time the picture."""
         if not self.world.first:
             return
+        self._tell_page(trainer)
         if always or time.monotonic() - self._plotted > PLOT_EVERY:
             draw_run(read_metrics(self.run.metrics), self.run.path / PLOT, self.spec.name)
             self._plotted = time.monotonic()
+
+    def _tell_page(self, trainer: Trainer) -> None:
+        progress, path = trainer.progress, self.run.metrics
+        records = read_metrics(path) if progress.best_step and path.is_file() else []
+        best = next((one for one in records if one.step == progress.best_step and one.val_loss is not None), None)
+        self._write_page(Place(progress.step, trainer.steps, trainer.patience_is_over, best))
+
+    def _write_page(self, place: Place) -> None:
+        assert self._page is not None
+        write_whole(self.run.path / PAGE, self._page.text(place))
 
 
 def corpus_of(source: Source, lesson: Lesson) -> Corpus:

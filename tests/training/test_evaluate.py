@@ -207,6 +207,23 @@ def test_new_text_and_folders(runs: Runs, tmp_path: Path) -> None:
     assert evaluate(opened(runs, "pairs"), data=runs.folder, split="valid", choices=Choices(max_new=4)).split == "valid"
 
 
+ASKED = {
+    "pairs": 'generate {run} --prompt "…"',
+    "masked": 'predict {run} "… <mask> …"',
+    "pair of texts": 'predict {run} "text …" --second "other …"',
+    "classes": 'predict {run} "…"',
+    "vectors": 'predict {run} "p …" --second "q …"',
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_the_page_of_a_run_says_how_to_ask_it(name: str, runs: Runs) -> None:
+    run = runs.of(name)
+    page = (run / "README.md").read_text("utf-8")
+    assert f"    blockgraph {ASKED[name].format(run=run)} " in page
+    assert f"measures over the {'test' if name == 'pairs' else 'valid'} split" in page
+
+
 # -- predict -----------------------------------------------------------------------------------------------------------
 
 

@@ -45,7 +45,7 @@ def test_a_refused_start_leaves_nothing_but_takes_nothing(tmp_path: Path) -> Non
 def test_a_run_that_another_process_began_first(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text("theirs")
     with pytest.raises(TrainError, match="holds a run"), RunFolder(tmp_path) as run:
-        run.begin("ours", "gpt")
+        run.begin("ours")
     assert (tmp_path / "spec.yaml").read_text() == "theirs"
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -98,8 +99,31 @@ def test_a_run_folder_has_everything(folder: Path) -> None:
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best", "step-10", "step-12", "step-5"]
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG") and drawn == [run / "diagram.svg"]
     assert [step for step, _, valid, _ in losses(run) if valid is not None] == [4, 8, 12]
+    page, best = (run / "README.md").read_text("utf-8"), find_checkpoint(run)[1]
+    assert "Step 12 of 12: finished." in page and "--resume" not in page and "- **Began from**: weights drawn" in page
+    rows = re.findall(r"\| `checkpoints/(\S+)/` \| (\d+) \|", page)
+    assert rows == [("best", str(best)), ("step-12", "12"), ("step-10", "10"), ("step-5", "5")]
+    valid_loss = next(valid for step, _, valid, _ in losses(run) if step == best)
+    assert f"Best validation loss: **{valid_loss:.4f}** at step {best}" in page
+    assert all((run / name).exists() for name in re.findall(r"^\| `([^`]+)` \| [^|]+ \|$", page, re.MULTILINE))
     assert "decoder.1.attn.query.weight" in read_weights(run / "checkpoints" / "best" / "model.safetensors")
     assert train(spec()) == Path("runs/tiny-2")
+
+
+def test_the_page_of_a_run_that_was_killed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill() -> None:
+        raise KeyboardInterrupt
+
+    for step, said in ((1, "Begun; no checkpoint was written yet."), (9, "Step 8 of 12 when this page was written.")):
+        with monkeypatch.context() as patched:
+            stop_at(patched, step, kill)
+            with pytest.raises(Stopped, match="stopped at once"):
+                train(spec(), out=f"killed-{step}")
+        page = Path(f"killed-{step}/README.md").read_text("utf-8")
+        assert said in page and f"    blockgraph train killed-{step}/spec.yaml --out killed-{step} --resume\n" in page
+    assert "`checkpoints/step-5/` | 5 |" in page and "`checkpoints/best/` | 8 |" in page
+    train(spec("tiny.yaml", "train.start=killed-9", "train.steps=1"), out="after")
+    assert "- **Began from**: `" in Path("after/README.md").read_text("utf-8")
 
 
 def test_a_run_opens_with_its_weights(folder: Path) -> None:
@@ -124,6 +148,9 @@ def test_resuming_is_exact(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             Stopped, match=r"at step 7 of 12, and saved; go on: blockgraph train cut/spec\.yaml --out cut --resume"
         ):
             train(spec(), out="cut")
+    page = Path("cut/README.md").read_text("utf-8")
+    assert "Step 7 of 12 when this page was written." in page and "`checkpoints/step-7/` | 7 |" in page
+    assert "    blockgraph train cut/spec.yaml --out cut --resume\n" in page
     cut = train(spec(), out="cut", resume=True)
     assert losses(cut) == losses(whole)
     last = [read_weights(find_checkpoint(run, "last")[0] / "model.safetensors") for run in (whole, cut)]
