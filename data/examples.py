@@ -119,6 +119,10 @@ class Examples:
         ends = self._ends[name]
         return values[int(ends[number - 1]) if number else 0 : int(ends[number])]
 
+    def values(self, name: str) -> Array:
+        """The numbers of all rows of a column, one behind the other."""
+        return self._values[name]
+
     def lengths(self, name: str) -> Array:
         """How many numbers each row of a column has, int64 [rows]."""
         if name not in self._ends:

@@ -15,6 +15,7 @@ from blockgraph.running.tokenizers import UNKNOWN, Bytes, Characters, Pieces, To
 BYTES = 256
 LONGEST_LINE = 10_000  # characters
 BEGIN = "▁"
+SIGNS = r"ー\u3000-\u303f\uff00-\uffef"  # their punctuation, and wide forms
 WITHOUT_SPACES = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 
 
@@ -103,7 +104,14 @@ def trained(kind: str, corpus: Corpus, size: int, lowercase: bool, specials: lis
     library, trainer = _MAKERS[kind](size, specials)
     if lowercase:
         _lower(library)
-    library.train_from_iterator(_lines(corpus), trainer=trainer)
+    try:
+        library.train_from_iterator(_lines(corpus), trainer=trainer)
+    except Exception as error:
+        if type(error) is not Exception:  # the library's own have no class of their own
+            raise
+        raise TrainError(
+            f"train: tokenizer: {kind} with {size} ids cannot be made from {corpus.origin}: {error}"
+        ) from None
     return Pieces(library, kind)
 
 
@@ -127,7 +135,7 @@ def wordpiece(corpus: Corpus, size: int, lowercase: bool, specials: list[str]) -
     names = list(dict.fromkeys([*specials, UNKNOWN, *signs, *(f"##{sign}" for sign in signs), *pieces]))[:size]
     library = tokenizers.Tokenizer(models.WordPiece({name: n for n, name in enumerate(names)}, unk_token=UNKNOWN))
     library.normalizer, library.pre_tokenizer = normal, split
-    library.decoder = decoders.WordPiece()
+    library.decoder = _joined(decoders.WordPiece())
     library.add_special_tokens([*specials, UNKNOWN])
     return Pieces(library, "wordpiece")
 
@@ -194,12 +202,21 @@ def _unigram(size: int, specials: list[str]) -> tuple[Any, Any]:
 def _words(size: int, specials: list[str]) -> tuple[Any, Any]:
     """Words and signs as they stand between spaces; characters of scripts without spaces are words of their own."""
     import tokenizers
-    from tokenizers import Regex, models, pre_tokenizers, trainers
+    from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
     library = tokenizers.Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    library.decoder = _joined(decoders.WordPiece(cleanup=False))
     alone = pre_tokenizers.Split(Regex(WITHOUT_SPACES), "isolated")
     library.pre_tokenizer = pre_tokenizers.Sequence([alone, pre_tokenizers.BertPreTokenizer()])
     return library, trainers.WordLevelTrainer(vocab_size=size, show_progress=False, special_tokens=[*specials, UNKNOWN])
+
+
+def _joined(decoder: Any) -> Any:
+    """Words with blanks between, but none between signs of scripts that have no blanks."""
+    from tokenizers import Regex, decoders
+
+    sign = f"[{WITHOUT_SPACES}{SIGNS}]"
+    return decoders.Sequence([decoder, decoders.Fuse(), decoders.Replace(Regex(f"(?<={sign}) (?={sign})"), "")])
 
 
 _MAKERS: Mapping[str, Callable[[int, list[str]], tuple[Any, Any]]] = {

@@ -32,6 +32,7 @@ from blockgraph.training.errors import TrainError
 from blockgraph.training.files import write_whole
 from blockgraph.training.loop import Outcome, Trainer
 from blockgraph.training.metrics import read_metrics
+from blockgraph.training.notes import notes_on
 from blockgraph.training.plots import draw_run
 from blockgraph.training.progress import Reporter
 from blockgraph.training.run_folder import DIAGRAM, PLOT, RunFolder, without_parallel
@@ -264,6 +265,8 @@ class Session:
         else:
             settings.check_best(lesson.measured)
         lesson.check(train)
+        for note in notes_on(train, lesson) if not step_folders(run.checkpoints) else ():
+            self.reporter.message(note)
         model = build(self.spec, device=self.device, seed=settings.seed, weights_follow=True)
         self._check_model(model, lesson)
         if lesson.tools.tokenizer is not None and not step_folders(run.checkpoints):

@@ -117,3 +117,17 @@ def test_a_word_without_end_is_learned_from_in_parts() -> None:
     text = "ab" * 30_000 + "\nab\n"
     parts = list(_lines(Corpus(lambda: [text], lambda: [text], "given")))
     assert "".join(parts) == text and max(map(len, parts)) == LONGEST_LINE and parts[-1] == "ab\n"
+
+
+@pytest.mark.parametrize("kind", ["words", "wordpiece"])
+def test_signs_without_spaces_are_decoded_without(kind: str, tmp_path: Path) -> None:
+    text = "床前明月光，疑是 love 霜。カタカナー。สวัส and more\n"
+    made = tokenizer_for(section(kind), Texts(text * 3, ""), 300, None)
+    (tmp_path / "tokenizer.json").write_text(made.to_json(), encoding="utf-8")
+    for one in (made, read_tokenizer(tmp_path / "tokenizer.json")):
+        assert one.decode(one.encode("床前月光，是 love 霜。カー").tolist()) == "床前月光，是 love 霜。カー"
+
+
+def test_too_small_a_vocabulary_for_its_signs_says_so() -> None:
+    with pytest.raises(TrainError, match=r"unigram with 3 ids cannot be made from texts: .*large enough"):
+        make(section("unigram", size=3), CORPUS, Wanted(400), None)
