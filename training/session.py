@@ -288,7 +288,7 @@ class Session:
             checkpoints.save_start(model)
 
     def _tell_start(self, started: Started, trainer: Trainer) -> None:
-        trained = {weight.name.removesuffix(DOWN) for weight in trainer.optimizers.weights}
+        trained = {name.removesuffix(DOWN) for weight in trainer.optimizers.weights for name in weight.names}
         for note in started.notes:
             self.reporter.message(note)
         if still := [name for name in started.fresh if name not in trained]:
