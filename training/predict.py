@@ -20,7 +20,11 @@ Told = Answer | BadRow
 
 
 def predict(trained: Trained, rows: Iterable[Record | BadRow], choices: Choices) -> Iterator[Told]:
-    """An answer for each row, in their order; a row that cannot be read stays what it is, with the reason."""
+    """An answer for each row, in their order; a row that cannot be read stays what it is, with the reason. Raises
+    `TrainError` for a task that has none."""
+    for task in trained.lesson.tasks:
+        if type(task).answers is Task.answers:  # said before any row is looked at
+            task.answers(trained.asked([], choices))
     return answers(trained, trained.lesson.tasks, rows, choices)
 
 

@@ -162,6 +162,8 @@ def test_recall_is_over_the_whole_split(runs: Runs, monkeypatch: pytest.MonkeyPa
     assert evaluate(trained, split="train").measures == found.measures
     monkeypatch.setattr(recall, "similarity_of", lambda root, output: None)
     unknown = evaluate(trained, split="train")
+    with pytest.raises(TrainError, match="contrastive has nothing to predict: `blockgraph evaluate` measures it"):
+        ask(trained, "a")
     assert "recall_at_1" not in unknown.measures and "no recall over all rows: 'logits'" in unknown.notes[0]
 
 
