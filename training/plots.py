@@ -84,7 +84,7 @@ def _line(axes: Axes, points: Points, name: str, colour: str) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _dot(points: Sequence[tuple[int, float]]) -> str:
+def _dot(points: Points) -> str:
     """How a line is drawn: one of a single point would not be seen."""
     return "o" if len(points) == 1 else "-"
 

@@ -70,8 +70,8 @@ def rows_of_texts(trained: Trained, texts: Iterable[str], place: str = "text") -
             reason = f"it has {len(parts)} parts, and the model reads {', '.join(names)}: write tabs between them"
             yield BadRow(f"{place}:{number}", reason)
             continue
-        if reason := no_text(text):
-            yield BadRow(f"{place}:{number}", reason)
+        if wrong := no_text(text):
+            yield BadRow(f"{place}:{number}", wrong)
             continue
         values: dict[str, Any] = {
             name: readers[name].value_of(part) if name in readers else part
