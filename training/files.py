@@ -88,13 +88,15 @@ def aside_of(target: Path) -> Path:
 
 @contextmanager
 def folder_aside(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target` that takes its place at the end, or vanishes where something goes wrong.
+    """An empty folder beside `target` that takes its place at the end, or vanishes where something goes wrong. Raises
+    `FileNotFoundError` where there is no folder for it.
 
     A killed process leaves it behind; `sweep` removes it.
     """
     aside = aside_of(target)
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    aside.parent.mkdir(exist_ok=True)  # not those above: a run that somebody removed is not made again
+    aside.mkdir()
     try:
         yield aside
         sync_folder(aside)

@@ -67,7 +67,7 @@ def _losses(axes: Axes, records: Sequence[Record]) -> None:
     train = [(r.step, r.train_loss) for r in records if r.train_loss is not None]
     valid = [(r.step, r.val_loss) for r in records if r.val_loss is not None]
     if train:
-        axes.plot(*zip(*train, strict=True), color=TRAIN, linewidth=1, label="training")
+        axes.plot(*zip(*train, strict=True), _dot(train), color=TRAIN, linewidth=1, label="training")
     if valid:
         axes.plot(*zip(*valid, strict=True), color=VALID, marker="o", markersize=4, label="validation, whole split")
         best = min(valid, key=lambda pair: pair[1])
@@ -79,9 +79,14 @@ def _losses(axes: Axes, records: Sequence[Record]) -> None:
 
 def _line(axes: Axes, points: Points, name: str, colour: str) -> None:
     if points:
-        axes.plot(*zip(*points, strict=True), color=colour, linewidth=1)
+        axes.plot(*zip(*points, strict=True), _dot(points), color=colour, linewidth=1)
     axes.set_ylabel(name)
     axes.set_ylim(bottom=0)
+
+
+def _dot(points: Points) -> str:
+    """How a line is drawn: one of a single point would not be seen."""
+    return "o" if len(points) == 1 else "-"
 
 
 def _measures(axes: Axes, records: Sequence[Record], names: Sequence[str]) -> None:
@@ -98,11 +103,13 @@ def _measures(axes: Axes, records: Sequence[Record], names: Sequence[str]) -> No
 def _figure(heights: list[float]) -> tuple[Any, list[Axes]]:
     """A figure of panels one above the other, which share their steps."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 1.0 + sum(heights)), dpi=120, layout="constrained")
     panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes in panels:
         axes.grid(alpha=0.25)
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.align_ylabels(panels)
     return figure, list(panels)
 

@@ -107,11 +107,7 @@ class LiveBar:
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
-        columns = (
-            TextColumn("{task.completed:,}/{task.total:,}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.description}"),
-        )
+        columns = (BarColumn(bar_width=None), TextColumn("{task.description}"))
         self._bar = Progress(*columns, console=console, auto_refresh=False, expand=True)
         self._task: TaskID | None = None
         self._pace, self._last, self._valid = Pace(0, 1), 0.0, ""
@@ -128,9 +124,9 @@ class LiveBar:
             return
         self._last = now
         rate, left = self._pace.rate(), self._pace.left(step)
-        self._show(
-            completed=step, description=f"loss {loss:.3f}{self._valid} · lr {lr:.1e} · {rate:,.0f} ids/s · {left} left"
-        )
+        done = f"{step:,}/{self._pace.steps:,} · {left} left"  # a narrow terminal cuts what comes last
+        shown = f"{done} · loss {loss:.3f}{self._valid} · lr {lr:.1e} · {rate:,.0f} ids/s"
+        self._show(completed=step, description=shown)
 
     def _show(self, **fields: Any) -> None:
         if self._task is not None:
@@ -138,7 +134,7 @@ class LiveBar:
             self._bar.refresh()
 
     def evaluation(self, step: int, measures: dict[str, float], best: bool) -> None:
-        self._valid = f" · validation {measured(measures)}"
+        self._valid = f" · validation {next(iter(measures.values())):.4f}"
 
     def message(self, text: str) -> None:
         self._bar.console.print(text, highlight=False, markup=False)

@@ -35,8 +35,8 @@ class RunFolder:
     """An open run folder; nobody else can train in it until it is closed.
 
     `fresh`: nothing had been begun in it. Such a one vanishes again where the training is refused before its first
-    checkpoint, so that the same command works once the reason is mended. Of several processes the first one is the
-    `owner`: it has the lock and writes. `job` is noted in the lock, for `folder_of_job`.
+    checkpoint, or interrupted before it is begun, so that the same command works once the reason is mended. Of several
+    processes the first one is the `owner`: it has the lock and writes. `job` is noted in the lock, for `folder_of_job`.
     """
 
     def __init__(self, path: Path, *, owner: bool = True, job: str | None = None) -> None:
@@ -71,6 +71,8 @@ class RunFolder:
         refused = isinstance(error, OSError) and not is_disk_full(error)
         if isinstance(error, BlockgraphError):
             refused = error.exit_code == BlockgraphError.exit_code
+        if isinstance(error, KeyboardInterrupt):
+            refused = not (self.path / SPEC).exists()
         self.close()
         if refused and self.owner and self.fresh and not step_folders(self.checkpoints):
             shutil.rmtree(self.path, ignore_errors=True)

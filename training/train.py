@@ -17,6 +17,7 @@ from blockgraph.training.errors import Stopped, TrainError, disk_full, is_disk_f
 from blockgraph.training.launched import job, start_number, started_by_torchrun
 from blockgraph.training.precision import Precision
 from blockgraph.training.progress import reporter_for
+from blockgraph.training.run_data import RunData
 from blockgraph.training.run_folder import RunFolder, folder_of_job, new_folder, old_folder
 from blockgraph.training.session import Draw, Session
 from blockgraph.training.settings import Settings, from_spec
@@ -89,6 +90,10 @@ def _ending_in_words(folder: Path, world: World) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        if not (folder / SPEC).exists():
+            raise  # nothing was begun
+        if not RunData(folder).written:
+            raise Stopped("stopped before the first step; begin again: the same command with --resume") from None
         raise Stopped(f"stopped at once; go on from the last checkpoint: {again}") from None
     except Stopped as stopped:
         raise Stopped(f"{stopped}; go on: {again}") from None

@@ -185,7 +185,8 @@ class _Painter:
         if self.layout.words and line.named:
             for n, (word, _) in enumerate(one.keys):
                 x = left + (n + 0.5) * line.wide / len(one.keys)
-                self._text(x, bottom + 0.03, word, 7, rotation=90, ha="center", va="top")
+                turned = 90 if len(word) > 1 else 0  # a Chinese sign is read upright
+                self._text(x, bottom + 0.03, word, 7, rotation=turned, ha="center", va="top")
 
     def _text(self, x: float, y: float, text: str, size: float, **more: Any) -> None:
         shown = "".join(BOX if c in self.lacking else c for c in text)

@@ -55,6 +55,12 @@ def test_a_run_has_three_panels_and_those_of_its_measures(tmp_path: Path, drawn:
     assert list(lines(bleu)) == ["bleu"] and len(drawn[1].axes) == 3
 
 
+def test_a_single_record_is_seen(tmp_path: Path, drawn: list[Any]) -> None:
+    draw_run(RECORDS[:1], tmp_path / "loss.png", "tiny")
+    assert [line.get_marker() for axes in drawn[0].axes for line in axes.get_lines()] == ["o", "o", "o"]
+    assert all(float(step).is_integer() for step in drawn[0].axes[-1].get_xticks())
+
+
 def test_measures_that_are_no_shares_stand_alone() -> None:
     assert measure_groups(JUDGED) == [["accuracy", "f1"], ["bleu"]] and measure_groups(RECORDS) == []
 

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -32,14 +33,16 @@ def test_two_writers(tmp_path: Path) -> None:
 
 
 def test_a_refused_start_leaves_nothing_but_takes_nothing(tmp_path: Path) -> None:
-    refused = TrainError("no")
-    for name, error in (("fresh", refused), ("begun", refused), ("exploded", NotFinite("nan"))):
+    refused, gone, stopped = TrainError("no"), FileNotFoundError(2, "no such file", "a.txt"), KeyboardInterrupt()
+    full = OSError(errno.ENOSPC, "No space left on device")
+    errors = {"fresh": refused, "begun": refused, "exploded": NotFinite("nan"), "gone": gone, "stopped": stopped}
+    for name, error in (*errors.items(), ("full", full)):
         (tmp_path / name).mkdir()
         if name == "begun":
             (tmp_path / name / "spec.yaml").touch()
         with pytest.raises(type(error)), RunFolder(tmp_path / name):
             raise error
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "exploded"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "exploded", "full"]
 
 
 def test_a_run_that_another_process_began_first(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from blockgraph.running.weights import read_weights
 from blockgraph.specs.diagnostics import BlockgraphError, Diagnostics
 from blockgraph.specs.load import load_spec
 from blockgraph.specs.spec import Spec
-from blockgraph.training import loop
+from blockgraph.training import loop, session
 from blockgraph.training.errors import DiskFull, Stopped, TrainError
 from blockgraph.training.session import Session
 from blockgraph.training.train import train
@@ -175,6 +175,27 @@ def test_an_interrupt_before_the_first_step_saves(folder: Path, monkeypatch: pyt
         patched.setattr(Session, "_restore", interrupted)
         train(spec(), out="runs/a", resume=True)
     assert losses(train(spec(), out="runs/a", resume=True)) == before
+
+
+def test_an_interrupt_before_anything_is_learned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(session, "source_of", interrupted)
+        train(spec(), out="a")
+    assert not Path("a").exists()
+    with monkeypatch.context() as patched, pytest.raises(Stopped, match="begin again: the same command with --resume"):
+        patched.setattr(session, "tokenizer_for", interrupted)
+        train(spec(), out="a")
+    assert losses(train(spec(), out="a", resume=True)) == losses(train(spec(), out="b"))
+
+
+def test_a_run_folder_that_is_removed_is_not_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_at(monkeypatch, 2, lambda: shutil.rmtree("a"))
+    with pytest.raises(FileNotFoundError, match="a/checkpoints"):
+        train(spec(), out="a")
+    assert not Path("a").exists()
 
 
 def test_a_run_resumes_from_its_own_spec_and_a_killed_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

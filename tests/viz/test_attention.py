@@ -264,6 +264,14 @@ def test_fonts_are_found_for_all_that_has_one(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(bool(faces("猫")[1]), reason="no font here has Chinese letters")
+def test_single_signs_stand_upright() -> None:
+    """Words on the lower side are turned, and Chinese is not read from the side."""
+    words: tuple[Word, ...] = (("猫", False), ("好き", False))
+    picture = write_picture([Heads("a", "a", 0, False, (0,), words, words, np.full((1, 2, 2), 0.5))], "x", "svg")[0]
+    turned = write_picture([Heads("a", "a", 0, False, (0,), words[1:], words[1:], np.ones((1, 1, 1)))], "x", "svg")[0]
+    assert picture.count(b"rotate(-90)") == turned.count(b"rotate(-90)")
+
+
 def test_chinese_words_are_painted() -> None:
     def picture(letter: str) -> bytes:
         words = ((letter, False),)
