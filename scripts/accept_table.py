@@ -187,7 +187,7 @@ CHECKS = [
     ),
     Check(
         "encoder-decoder-train",
-        "{python} benchmarks/encoder_decoder.py train",
+        "{python} benchmarks/encoder_decoder.py train --batch 4",
         ">= 1.4",
         "a training step against torch.nn.Transformer, width 256, 4 + 4 layers, source and target of 64",
     ),
