@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +261,10 @@ def test_neither_the_page_nor_the_server_needs_torch() -> None:
 def test_the_command(spec: Path) -> None:
     command = [sys.executable, "-m", "blockgraph", "serve", str(spec)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # what starts tests may ignore it
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, preexec_fn=heard  # noqa: PLW1509
+    )
     assert started.stdout is not None
     line = started.stdout.readline()
     found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
