@@ -263,7 +263,12 @@ def test_the_command(spec: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # what starts tests may ignore it
     started = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, preexec_fn=heard  # noqa: PLW1509
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        preexec_fn=heard,  # noqa: PLW1509
     )
     assert started.stdout is not None
     line = started.stdout.readline()
