@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from blockgraph.blocks.alibi import LinearBiases
 from blockgraph.blocks.canonical import CanonicalWeights, DerivedBuffers
+from blockgraph.blocks.kernel import attend_fused
 from blockgraph.blocks.norms import HeadNorm, LayerNorm, RMSNorm
 from blockgraph.blocks.plain import attend_plain
 from blockgraph.blocks.rope import RotaryPositions
@@ -242,7 +243,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
                 k, v = cache.update(k, v)
                 # Then the last query sees every key there is.
                 narrow = self.endless or (self.window is not None and k.shape[2] <= self.window)
-        masked = mask is not None or bias is not None or key_mask is not None or self._drops_on_cpu(q)
+        masked = mask is not None or bias is not None or key_mask is not None
         if self.even and narrow and not masked and (start == 0 or not self.causal or q.shape[2] == 1):
             out = self._fused(q, k, v, None, self.causal and start == 0)
         else:
@@ -350,7 +351,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, bias: Tensor | None) -> Tensor:
         """The kernel, or attention written out where the kernel lacks something."""
         onnx = bias is not None and torch.onnx.is_in_onnx_export()  # its attention knows no row that sees nothing
-        if self.written_out or onnx or self._drops_on_cpu(q):
+        if self.written_out or onnx:
             dropout = self.dropout if self.training else 0.0
             return attend_plain(
                 q,
@@ -392,15 +393,7 @@ class Attention(CanonicalWeights, DerivedBuffers):
             alibi = alibi * self.scale
         return alibi if bias is None else bias + alibi
 
-    def _drops_on_cpu(self, q: Tensor) -> bool:
-        """Whether dropout is written out: a CPU's kernel has none, torch's way around it takes up to twice the time."""
-        return bool(self.dropout) and self.training and q.device.type == "cpu"
-
     def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-        if self.training and q.dtype is torch.bfloat16 and _slow_in_bfloat16(q):
-            with torch.autocast("cpu", enabled=False):
-                mask = mask.float() if mask is not None and mask.is_floating_point() else mask
-                return self._fused(q.float(), k.float(), v.float(), mask, causal).to(q.dtype)
         grouped = self.grouped
         if grouped and q.device.type not in ("cpu", "cuda", "meta"):
             groups = self.heads // self.kv_heads
@@ -408,16 +401,8 @@ class Attention(CanonicalWeights, DerivedBuffers):
         scale = self.scale
         if self.own_scale and torch.compiler.is_compiling():
             q, scale = q * scale, 1.0  # the kernel's scale would be a constant of the graph
-        return F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=causal,
-            scale=scale,
-            enable_gqa=grouped,
-        )
+        dropout = self.dropout if self.training else 0.0
+        return attend_fused(q, k, v, mask=mask, causal=causal, scale=scale, dropout=dropout, grouped=grouped)
 
     def extra_repr(self) -> str:
         heads = f"{self.heads} heads" + (f" on {self.kv_heads}" if self.grouped else "") + f" × {self.head_dim}"
@@ -431,9 +416,3 @@ class Attention(CanonicalWeights, DerivedBuffers):
         said += [] if self.sinks is None else ["sinks"]
         said += [f"dropout={self.dropout:g}"] if self.dropout else []
         return ", ".join(said)
-
-
-def _slow_in_bfloat16(q: Tensor) -> bool:
-    """Whether the kernel's backward is: on a CPU it takes four times float32's at 16 to 64 positions."""
-    short = q.shape[2] < 256
-    return short and q.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockgraph.blocks.canonical import CanonicalWeights
-from blockgraph.blocks.plain import attend_plain
+from blockgraph.blocks.kernel import attend_fused
 
 CONTENT = ("query", "key", "value")
 
@@ -104,10 +104,7 @@ class DisentangledAttention(CanonicalWeights):
         if mask is not None and bias is not None:
             bias = torch.where(mask[:, None, None], bias, -torch.inf)
         dropout = self.dropout if self.training else 0.0
-        if dropout and q.device.type == "cpu":  # its kernel has no dropout
-            out = attend_plain(q, k, v, scale=self.scale, bias=bias, dropout=dropout)
-        else:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout, scale=self.scale)
+        out = attend_fused(q, k, v, mask=bias, scale=self.scale, dropout=dropout)
         if mask is not None:
             out = torch.where(mask[:, None, :, None], out, v.mean(2, keepdim=True))
         return F.linear(out.transpose(1, 2).flatten(2), self.out_weight, self.out_bias)

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockgraph.blocks.canonical import CanonicalWeights
+from blockgraph.blocks.kernel import attend_fused
 from blockgraph.blocks.norms import RMSNorm
-from blockgraph.blocks.plain import attend_plain
 from blockgraph.blocks.rope import RotaryPositions
 from blockgraph.blocks.state import LatentCache
 
@@ -163,15 +163,9 @@ class LatentAttention(CanonicalWeights):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, causal: bool = False) -> Tensor:
         dropout, scale = self.dropout if self.training else 0.0, self.scale
-        if dropout and q.device.type == "cpu":  # its kernel has no dropout
-            if causal:
-                visible = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
-            return attend_plain(q, k, v, scale=scale, visible=visible, dropout=dropout)
         if self.own_scale and torch.compiler.is_compiling():
             q, scale = q * scale, 1.0  # the kernel's scale would be a constant of the graph
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=visible, dropout_p=dropout, is_causal=causal, scale=scale
-        )
+        return attend_fused(q, k, v, mask=visible, causal=causal, scale=scale, dropout=dropout)
 
     def extra_repr(self) -> str:
         said = [f"{self.out_weight.shape[0]}, {self.heads} heads × ({self.head_dim} + {self.rope_dim} rotated)"]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from blockgraph.blocks.canonical import CanonicalWeights
-from blockgraph.blocks.plain import attend_plain
+from blockgraph.blocks.kernel import attend_fused
 
 
 class LinformerAttention(CanonicalWeights):
@@ -72,10 +72,7 @@ class LinformerAttention(CanonicalWeights):
         return F.linear(out.transpose(1, 2).flatten(2), self.out_weight, self.out_bias)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        dropout = self.dropout if self.training else 0.0
-        if dropout and q.device.type == "cpu":  # its kernel has no dropout
-            return attend_plain(q, k, v, scale=q.shape[-1] ** -0.5, dropout=dropout)
-        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        return attend_fused(q, k, v, dropout=self.dropout if self.training else 0.0)
 
     def extra_repr(self) -> str:
         said = f"{self.out_weight.shape[0]}, {self.heads} heads, {self.length} positions to {self.rank}"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from blockgraph.blocks.banded import KeyBlocks, attend_blocks
 from blockgraph.blocks.canonical import CanonicalWeights
-from blockgraph.blocks.plain import attend_plain
+from blockgraph.blocks.kernel import attend_fused
 from blockgraph.blocks.sparse import WindowPattern
 
 
@@ -108,10 +108,7 @@ class LocalGlobalAttention(CanonicalWeights):
         self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
         """[·, H, Q, D]: every head's mixture of the values that it may see."""
-        dropout = self.dropout if self.training else 0.0
-        if dropout and q.device.type == "cpu":  # its kernel has no dropout
-            return attend_plain(q, k, v, scale=q.shape[-1] ** -0.5, visible=visible, dropout=dropout)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=dropout)
+        return attend_fused(q, k, v, mask=visible, dropout=self.dropout if self.training else 0.0)
 
     def extra_repr(self) -> str:
         dropout = f", dropout={self.dropout:g}" if self.dropout else ""

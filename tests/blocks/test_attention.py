@@ -16,7 +16,6 @@ from torch import Tensor
 from blockgraph.blocks.alibi import LinearBiases, alibi_slopes
 from blockgraph.blocks.attention import Attention
 from blockgraph.blocks.rope import RotaryPositions
-from blockgraph.running.trace import Kernels
 
 BATCH, QUERIES, KEYS, WIDTH, HEADS = 2, 6, 5, 16, 4
 
@@ -356,25 +355,3 @@ def test_twelve_layers_that_differ_in_a_number_compile_without_recompiling_twelv
             fast = compiled(module, x)
             assert module.dropout or torch.allclose(fast, module(x), atol=1e-5)
     torch._dynamo.reset()
-
-
-@pytest.mark.parametrize("bias", [None, "float"])
-def test_short_bfloat16_on_a_cpu_attends_in_float32(bias: str | None) -> None:
-    """The kernel's backward is several times slower in bfloat16 there; what comes out is bfloat16 all the same."""
-    attention = Attention(WIDTH, HEADS, causal=bias is None)
-    x = torch.randn(BATCH, QUERIES, WIDTH)
-    given_bias = None if bias is None else torch.randn(BATCH, HEADS, QUERIES, QUERIES)
-    kernels: list[torch.dtype] = []
-
-    def kernel(query: Tensor, *_: Any, **__: Any) -> None:
-        kernels.append(query.dtype)
-
-    with torch.autocast("cpu", torch.bfloat16), Kernels(kernel, lambda *_: None):
-        out = attention(x, bias=given_bias)
-        with torch.no_grad():
-            attention(x, bias=given_bias)
-    assert kernels == [torch.float32, torch.bfloat16] and out.dtype == torch.bfloat16
-    exact = attention(x, bias=given_bias)
-    assert (out.float() - exact).abs().max() < 0.05 * exact.std()
-    out.float().sum().backward()
-    assert all(weight.grad is not None and weight.grad.dtype == torch.float32 for weight in attention.parameters())
