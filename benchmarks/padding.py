@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recipes import lesson_of, spec_of, train_in
+from recipes import spec_of, train_in
 from timing import measured, one_thread, skip
 
 
@@ -40,13 +40,12 @@ def main() -> None:
 def epoch_of(given: argparse.Namespace, folder: Path) -> tuple[Any, list[Any]]:
     """Lengths [rows, texts], and the rows of each batch of the first epoch as a training has them."""
     from blockgraph.data.feeds import Rows
-    from blockgraph.running.runs import open_run
     from blockgraph.training.run_data import RunData
-    from blockgraph.training.settings import from_spec
+    from blockgraph.training.trained import open_trained
 
     sets = ["train.steps=1", "train.evaluate.every=1", "train.checkpoint.every=1"]
-    run = open_run(train_in(spec_of(given.preset, sets), given.data, folder)[0])
-    feed = RunData(run.folder).feed(lesson_of(run), from_spec(run.spec.train))
+    trained = open_trained(train_in(spec_of(given.preset, sets), given.data, folder)[0])
+    feed = RunData(trained.run.folder).feed(trained.lesson, trained.settings)
     assert isinstance(feed, Rows)
     return feed.lengths, [feed.numbers(step, 0) for step in range(feed.steps(1))]
 

@@ -23,7 +23,6 @@ from timing import measured, one_thread, skip
 if TYPE_CHECKING:
     from blockgraph.running.runs import Run
     from blockgraph.specs.spec import Spec
-    from blockgraph.tasks.lesson import Lesson
 
 Judge: TypeAlias = "Callable[[Run, argparse.Namespace, str], float]"
 
@@ -124,34 +123,21 @@ def train_in(spec: Spec, data: Path | None, folder: Path) -> tuple[Path, float]:
 # -- what is judged ----------------------------------------------------------------------------------------------------
 
 
-def lesson_of(run: Run) -> Lesson:
-    """What the run learned, ready to encode its rows."""
-    from blockgraph.running.specials import specials_of
-    from blockgraph.tasks.plan import lesson_for
-    from blockgraph.training.run_data import RunData
-
-    lesson = lesson_for(run.model.definition, run.spec.train)
-    if run.encodes is not None:
-        lesson.tools.tokenizer = run.encodes
-        lesson.tools.specials = lesson.fixed.over(specials_of(run.encodes))
-    lesson.tools.labels.update(RunData(run.folder).labels())
-    return lesson
-
-
 def measures(run: Run, split: str) -> dict[str, float]:
-    """Loss and measures of the run's weights over a whole split, as the training's own evaluations make them."""
+    """Loss and measures of the run's weights over a whole split, as the training's own evaluations make them, but in
+    fp32."""
     import torch
 
     from blockgraph.training.loop import evaluate
     from blockgraph.training.precision import Precision
     from blockgraph.training.run_data import RunData
-    from blockgraph.training.settings import from_spec
+    from blockgraph.training.trained import open_trained
 
-    lesson = lesson_of(run)
-    rows = RunData(run.folder).split(split, lesson, from_spec(run.spec.train))
+    trained = open_trained(run.folder, device="cpu")
+    rows = RunData(run.folder).split(split, trained.lesson, trained.settings)
     if not len(rows):
         skip(f"{run.spec.name} has no {split} rows")
-    return evaluate(run.model, lesson, rows, Precision("fp32", torch.device("cpu")))
+    return evaluate(trained.run.model, trained.lesson, rows, Precision("fp32", torch.device("cpu")))
 
 
 def loss(run: Run, _: argparse.Namespace, split: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SETTLING = 0.1  # seconds
 LOST = r"(?i)gloo|nccl|connection (closed|reset|refused)|socket"  # what a broken connection says
 PATIENCE = timedelta(hours=2)  # a process may encode data or write a large checkpoint while the others wait
 
@@ -110,6 +112,9 @@ class Processes(World):
 
     def __exit__(self, *error: object) -> None:
         if dist.is_initialized() and (error[1] is None or isinstance(error[1], BlockgraphError)):
+            # A gloo thread lets go of its last tensors under the interpreter's lock, and whatever collects the group
+            # joins that thread with the lock held: it would wait for ever. The thread has its time here.
+            time.sleep(SETTLING)
             dist.destroy_process_group()
 
     def lost(self, error: BaseException) -> bool:

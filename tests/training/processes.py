@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +129,6 @@ def main() -> None:
     for given in json.loads(Path(sys.argv[1]).read_text()):
         os.environ["MASTER_PORT"] = str(given["port"])
         train_here(given)
-        # A gloo thread lets go of its last tensors under the interpreter's lock; what collects the group joins that
-        # thread with the lock held. So it is collected here, when the thread has had its time.
-        time.sleep(0.1)
-        gc.collect()
 
 
 if __name__ == "__main__":
