@@ -3,22 +3,24 @@
 torch.nn.Transformer is used as its documentation shows: embeddings times sqrt(width), sinusoidal positions, a causal
 mask for the target; decoding reads the source once and the whole target again for each new token, since the module
 keeps no state. Losses and ids must agree. Training: cross entropy, clipping, AdamW as torch ships it for the other
-(`--fused`: the fused one for both), the fused one for ours, as `blockgraph train` does.
+(`--fused`: the fused one for both); ours has the fused one and keeps freed memory, as `blockgraph train` does.
+Memory is a matter of the process, so each trains in one of its own, in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from by_hand import built
-from timing import compare, measured, one_thread
+from timing import compare, compare_apart, measured, one_thread
 from torch import Tensor, nn
 
 from blockgraph.running.batch import generate_batch
+from blockgraph.training.memory import keep_freed_memory
 
 SPEC = """\
 extends: transformer-base
@@ -87,34 +89,51 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=21)
     given = parser.parse_args()
     one_thread()
-    torch.manual_seed(0)
-    peer = Peer(given)
-    ours = built(SPEC.format(**vars(given), hidden=4 * given.width, p=given.dropout))
-    ours.load_state_dict(translated(peer, ours, given.layers))
+    ours, peer = models(given)
     count = sum(p.numel() for p in ours.parameters())
     print(f"{given.what}: width {given.width}, {given.layers} + {given.layers} layers, {count / 1e6:.1f} M parameters,")
     print(f"{given.batch} rows, source and target of {given.length}, vocabulary {given.vocab}, dropout {given.dropout}")
     measured((train if given.what == "train" else greedy)(given, ours, peer))
 
 
+def models(given: argparse.Namespace) -> tuple[nn.Module, Peer]:
+    """Ours and the other, with the same weights."""
+    torch.manual_seed(0)
+    peer = Peer(given)
+    ours = built(SPEC.format(**vars(given), hidden=4 * given.width, p=given.dropout))
+    ours.load_state_dict(translated(peer, ours, given.layers))
+    return ours, peer
+
+
 def train(given: argparse.Namespace, ours: nn.Module, peer: Peer) -> float:
-    ids = torch.randint(given.vocab, (3, given.batch, given.length), generator=torch.Generator().manual_seed(0))
+    source, target, _ = ids_of(given)
     with torch.no_grad():
-        torch.testing.assert_close(ours.eval()(ids[0], ids[1]), peer.eval()(ids[0], ids[1]), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(ours.eval()(source, target), peer.eval()(source, target), atol=1e-3, rtol=1e-3)
+    return compare_apart(training_step, given, given.rounds)
 
-    def step(model: nn.Module, fused: bool | None) -> Any:
-        optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-4, fused=fused)
 
-        def run() -> None:
-            optimizer.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(model(ids[0], ids[1]).flatten(0, 1), ids[2].flatten())
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+def ids_of(given: argparse.Namespace) -> Tensor:
+    """Source, target before and target after each word: int64 [3, batch, length]."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(given.vocab, (3, given.batch, given.length), generator=generator)
 
-        return run
 
-    return compare(step(ours, True), step(peer, True if given.fused else None), given.rounds)
+def training_step(given: argparse.Namespace, ours: bool) -> Callable[[], None]:
+    if ours:
+        keep_freed_memory()
+    one_thread()
+    model: nn.Module = models(given)[0 if ours else 1].train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True if ours or given.fused else None)
+    source, target, following = ids_of(given)
+
+    def run() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(model(source, target).flatten(0, 1), following.flatten())
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return run
 
 
 def greedy(given: argparse.Namespace, ours: nn.Module, peer: Peer) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from typing import NoReturn, cast
 
 import torch
 
@@ -22,9 +25,15 @@ def cpu_seconds(function: Callable[[], object]) -> float:
     return (time.process_time_ns() - start) / 1e9
 
 
-def compare(ours: Callable[[], object], other: Callable[[], object], rounds: int = 101, warm: int = 3) -> float:
+def compare(
+    ours: Callable[[], object],
+    other: Callable[[], object],
+    rounds: int = 101,
+    warm: int = 3,
+    seconds: Callable[[Callable[[], object]], float] = cpu_seconds,
+) -> float:
     """The median over rounds of other's time / our time; above 1 we are faster. The order alternates within rounds;
-    each ran `warm` times before."""
+    each ran `warm` times before. `seconds` runs one and tells its time."""
     for function in (ours, other) * warm:
         function()
     ratios: list[float] = []
@@ -32,7 +41,7 @@ def compare(ours: Callable[[], object], other: Callable[[], object], rounds: int
     for number in range(rounds):
         pair = [0.0, 0.0]
         for which in (0, 1) if number % 2 else (1, 0):
-            pair[which] = cpu_seconds((ours, other)[which])
+            pair[which] = seconds((ours, other)[which])
         times[0].append(pair[0])
         times[1].append(pair[1])
         ratios.append(pair[1] / pair[0])
@@ -42,6 +51,39 @@ def compare(ours: Callable[[], object], other: Callable[[], object], rounds: int
     print(f"ours {ours_ms:.3f} ms, other {other_ms:.3f} ms of CPU time, {rounds} rounds")
     print(f"other / ours: {median:.4f}, 95% interval of the median {low:.4f} to {high:.4f}")
     return median
+
+
+def compare_apart(make: Callable[..., Callable[[], object]], given: object, rounds: int = 101, warm: int = 3) -> float:
+    """`compare`, each in a process of its own, which lasts: `make(given, True)` gives our function and `make(given,
+    False)` the other. For what is a matter of the process, as memory is."""
+    with ExitStack() as stack:
+        runs = [stack.enter_context(_elsewhere(make, given, ours)) for ours in (True, False)]
+        return compare(*runs, rounds, warm, seconds=lambda run: cast(float, run()))
+
+
+@contextmanager
+def _elsewhere(make: Callable[..., Callable[[], object]], *given: object) -> Iterator[Callable[[], float]]:
+    """Runs what `make` gives in a process of its own, and tells its CPU seconds."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(there, make, given), daemon=True)
+    process.start()
+
+    def run() -> float:
+        here.send(True)
+        return cast(float, here.recv())
+
+    try:
+        yield run
+    finally:
+        here.send(False)
+        process.join()
+
+
+def _serve(pipe: Connection, make: Callable[..., Callable[[], object]], given: tuple[object, ...]) -> None:
+    function = make(*given)
+    while pipe.recv():
+        pipe.send(cpu_seconds(function))
 
 
 def interval(values: list[float], draws: int = 2000) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from blockgraph.running.runs import SPEC
 from blockgraph.training.board import check_tensorboard
 from blockgraph.training.errors import Stopped, TrainError, disk_full, is_disk_full
 from blockgraph.training.launched import job, start_number, started_by_torchrun
+from blockgraph.training.memory import keep_freed_memory
 from blockgraph.training.precision import Precision
 from blockgraph.training.progress import reporter_for
 from blockgraph.training.run_data import RunData
@@ -45,12 +46,14 @@ def train(
     `runs/NAME-N`. `data` replaces the spec's paths: a file, a folder, or texts. `draw` writes the diagram, where the
     caller can draw.
     Progress goes to `console` (None: nowhere). Resuming gives the losses and weights, bit for bit, that the training
-    would have had without the break (on a CPU; a GPU's kernels may add in another order).
+    would have had without the break (on a CPU; a GPU's kernels may add in another order). From here on the process
+    keeps memory that is freed (see `keep_freed_memory`).
 
     Raises `TrainError` (nothing was trained), `Stopped` (exit code 3), `NotFinite` and `DiskFull` (exit code 4).
     """
     if spec.train is None:
         raise TrainError(f"{spec.name} has no `train:` section: add one, or train a preset that has")
+    keep_freed_memory()
     settings, where = from_spec(spec.train), _device(device)
     if settings.tensorboard:
         check_tensorboard()
