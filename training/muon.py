@@ -12,6 +12,7 @@ from torch import Tensor
 STEPS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: the steepest slope at zero
 EPS = 1e-7
+DTYPE = torch.bfloat16  # of the orthogonalisation
 LARGEST = 2**19  # numbers that are orthogonalised at a time: more gain nothing, they leave the processor's cache
 
 
@@ -47,11 +48,11 @@ class BatchedMuon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """About the nearest orthogonal matrix of each in `matrices` [N, rows, columns], in bfloat16: a quintic
+    """About the nearest orthogonal matrix of each in `matrices` [N, rows, columns], in `DTYPE`: a quintic
     Newton-Schulz iteration, which leaves singular values between about 0.7 and 1.2."""
     a, b, c = COEFFICIENTS
     upright = matrices.shape[1] > matrices.shape[2]
-    found = matrices.bfloat16()
+    found = matrices.to(DTYPE)
     if upright:
         found = found.mT.contiguous()  # transposed operands are a third slower
     found = found / torch.linalg.vector_norm(found, dim=(1, 2), keepdim=True).clamp(min=EPS)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from blockgraph.training import muon
 from blockgraph.training.muon import BatchedMuon, orthogonal
 from blockgraph.training.parameters import here
 from blockgraph.training.sharding import first_row, whole_of
@@ -16,7 +17,7 @@ from blockgraph.training.sharding import first_row, whole_of
 
 class SharedMuon(BatchedMuon):
     """The numbers of `BatchedMuon`. Momenta are shared out as the matrices are. A step gathers one matrix's momentum
-    after the other, in bfloat16, as it is orthogonalised in; every process does all of that, and keeps its own rows.
+    after the other, in the dtype that it is orthogonalised in; every process does all of that, and keeps its own rows.
 
     `heights` tells by a matrix's id how many rows its canonical matrices have, one below the other (query, key, value).
     """
@@ -32,7 +33,7 @@ class SharedMuon(BatchedMuon):
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = torch.zeros_like(matrix)
             moment = here(state["momentum_buffer"]).lerp_(gradient, 1 - momentum)
-            update = whole_of(gradient.lerp(moment, momentum).bfloat16(), matrix)
+            update = whole_of(gradient.lerp(moment, momentum).to(muon.DTYPE), matrix)
             change = torch.cat([_step(each) for each in torch.split(update, list(self._heights[id(matrix)]))])
             first = first_row(matrix)
             ours.mul_(1 - lr * weight_decay).add_(change[first : first + len(ours)].to(ours.dtype), alpha=-lr)

@@ -14,6 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
+
 ROOT = Path(__file__).parents[2]
 
 SPEC = """\
@@ -57,10 +60,12 @@ def written(folder: Path) -> Path:
     return path
 
 
-def job(spec: Path, out: Path, *sets: str, cut_from: Path | None = None, device: str = "cpu") -> dict[str, Any]:
-    """A training; with `cut_from` it goes on from a copy of that run."""
+def job(
+    spec: Path, out: Path, *sets: str, cut_from: Path | None = None, device: str = "cpu", exact: bool = False
+) -> dict[str, Any]:
+    """A training; with `cut_from` it goes on from a copy of that run. `exact`: Muon orthogonalises in float32."""
     before = str(cut_from) if cut_from else None
-    return {"spec": str(spec), "out": str(out), "sets": sets, "cut_from": before, "device": device}
+    return {"spec": str(spec), "out": str(out), "sets": sets, "cut_from": before, "device": device, "exact": exact}
 
 
 def cut(run: Path, copy: Path, step: int = 4) -> Path:
@@ -75,6 +80,7 @@ def cut(run: Path, copy: Path, step: int = 4) -> Path:
 def train_here(given: dict[str, Any]) -> None:
     from blockgraph.specs.diagnostics import Diagnostics
     from blockgraph.specs.load import load_spec
+    from blockgraph.training import muon
     from blockgraph.training.train import train
 
     if given["cut_from"] and os.environ.get("RANK", "0") == "0":
@@ -83,7 +89,10 @@ def train_here(given: dict[str, Any]) -> None:
     spec = load_spec(given["spec"], diagnostics, sets=tuple(given["sets"]))
     diagnostics.raise_errors()
     assert spec is not None
-    train(spec, out=given["out"], resume=given["cut_from"] is not None, device=given["device"])
+    with pytest.MonkeyPatch.context() as patch:
+        if given["exact"]:
+            patch.setattr(muon, "DTYPE", torch.float32)
+        train(spec, out=given["out"], resume=given["cut_from"] is not None, device=given["device"])
 
 
 def train_together(jobs: list[dict[str, Any]], folder: Path, processes: int = 2) -> None:
@@ -119,8 +128,6 @@ def free_port() -> int:
 
 
 def main() -> None:
-    import torch
-
     from blockgraph.training import session
 
     torch.set_num_threads(1)
