@@ -67,8 +67,9 @@ class Hub(Records):
             raise TrainError("data of the Hub is read by its library: pip install 'blockgraph[datasets]'") from None
         try:
             found = datasets.load_dataset(self.path, self.name, split=split)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise TrainError(f"train: data: {self.origin}, split {split}: {error}") from None
+        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+            why = f"{error}: {error.__cause__}" if error.__cause__ is not None else error
+            raise TrainError(f"train: data: {self.origin}, split {split}: {why}") from None
         missing = [field for field in self.fields if field not in found.column_names]
         if missing:
             known = ", ".join(found.column_names)

@@ -20,6 +20,13 @@ SQUAD = {
 }
 
 
+class DatasetsError(Exception):
+    """The library's own, which is none of Python's."""
+
+
+EXCEPTIONS = SimpleNamespace(DatasetsError=DatasetsError)
+
+
 class Rows(list[Any]):
     column_names = ("question", "answers", "id")
 
@@ -32,9 +39,13 @@ def library(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         calls.append((path, name, split))
         if split not in SQUAD:
             raise ValueError(f'Unknown split "{split}"')
+        if path == "broken":
+            raise DatasetsError("it could not be made") from UnicodeDecodeError(
+                "utf-8", b"\x8e", 0, 1, "invalid start byte"
+            )
         return Rows(SQUAD[split])
 
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset, exceptions=EXCEPTIONS))
     return calls
 
 
@@ -89,6 +100,8 @@ def test_what_is_missing_is_said(library: list[Any], monkeypatch: pytest.MonkeyP
         Hub("squad", None, ["text"])
     with pytest.raises(TrainError, match='squad, split test: Unknown split "test"'):
         Hub("squad", None, ["id"], "test")
+    with pytest.raises(TrainError, match="broken, split train: it could not be made: 'utf-8' codec can't decode"):
+        Hub("broken", None, ["id"])
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(TrainError, match=r"pip install 'blockgraph\[datasets\]'"):
         Hub("squad", None, ["id"])
