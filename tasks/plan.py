@@ -163,7 +163,7 @@ class _Planning:
         if task.type == "spans":
             return self._spans(task, common, fields)
         if value.value.rank != 2:
-            raise TrainError(f"contrastive needs similarities [B, B]; the output '{output}' is {value.value}")
+            raise TrainError(f"train: task: contrastive needs similarities [B, B]; the output '{output}' is {value.value}")
         return Contrastive(**common)
 
     def _spans(self, task: Any, common: dict[str, Any], fields: Mapping[str, tuple[str, ...]]) -> Spans:
@@ -172,7 +172,7 @@ class _Planning:
         place, value = names.index(common["output"]), self.outputs[common["output"]].value
         last = names[place + 1] if value.rank == 2 and place + 1 < len(names) else None
         if not (value.rank == 3 and value.width == 2) and (last is None or self.outputs[last].value.rank != 2):
-            raise TrainError(f"spans needs logits [B, T, 2], or two outputs [B, T]; '{common['output']}' is {value}")
+            raise TrainError(f"train: task: spans needs logits [B, T, 2], or two outputs [B, T]; '{common['output']}' is {value}")
         if task.label_smoothing:
             raise TrainError("train: task: spans has no label_smoothing: leave it out")
         name = next((name for name in fields if name in self.tokens), None)
@@ -262,4 +262,7 @@ class _Planning:
         value = output.value
         if value.rank != rank or value.shape[-1].known is None:
             wanted = "[B, T, ids]" if rank == 3 else "[B, classes]"
-            raise TrainError(f"{kind} needs logits {wanted}; the output '{name}' is {value}")
+            raise TrainError(
+                f"train: task: {kind} needs logits {wanted}; the output '{name}' is {value}: write the task that fits "
+                f"this model, or another output (task: {{type: {kind}, output: …}})"
+            )

@@ -78,7 +78,8 @@ def rows_of_texts(trained: Trained, texts: Iterable[str], place: str = "text") -
     for number, text in enumerate(texts, 1):
         parts = [text] if len(names) == 1 else text.split("\t")
         if len(parts) != len(names):
-            reason = f"it has {len(parts)} parts, and the model reads {', '.join(names)}: write tabs between them"
+            found = "one part" if len(parts) == 1 else f"{len(parts)} parts"
+            reason = f"it has {found}, and the model reads {', '.join(names)}: write tabs between them"
             yield BadRow(f"{place}:{number}", reason)
             continue
         if (garbled := no_text(text)) is not None:

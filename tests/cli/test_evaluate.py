@@ -94,7 +94,7 @@ REFUSED = {
     "both": (["predict", "{classes}", "a", "--data", "x"], "not both"),
     "no file": (["predict", "{classes}", "--data", "{folder}/none"], "is not a file"),
     "two seconds": (["predict", "{classes}", "a", "b", "--second", "c"], "--second is the other text of one TEXT"),
-    "a pair": (["predict", "{pair of texts}", "a"], "it has 1 parts, and the model reads text, other"),
+    "a pair": (["predict", "{pair of texts}", "a"], "it has one part, and the model reads text, other"),
     "character": (["predict", "{pair of texts}", "!\tb"], "text:1: the character '!' is not"),
     "no beams": (["evaluate", "{classes}", "--length-penalty", "2"], "--length-penalty compares finished beams"),
     "no search": (["predict", "{classes}", "a", "--length-penalty", "2"], "give --beams 2 or more"),

@@ -212,6 +212,7 @@ BAD = {
     "measure": ("classes", ["train.evaluate.best=f2"], "no measure 'f2'; there is loss, accuracy"),
     "mixup": ("classes", ["train.task.mixup=0.2"], "mixup mixes numbers, and this model reads ids"),
     "ends": ("classes", ["train.task={type: spans}"], r"spans needs logits \[B, T, 2\], or two outputs"),
+    "logits": ("classes", ["train.task=seq2seq"], r"train: task: seq2seq needs logits \[B, T, ids\].* write the task that fits"),
     "alike": ("words", ["train.task=contrastive"], r"contrastive needs similarities \[B, B\]"),
     "language": ("texts of rows", ["train.data={type: copy}"], "causal_lm learns from text, pairs, or the texts of a table"),
     "folder": ("pictures", ["train.data={type: images, train: none}"], "train: none does not exist"),
