@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Field
 from pydantic_core import PydanticCustomError
 
-from blockgraph.specs.kinds import Number, Positive, Size, Text, as_tuple, is_number
+from blockgraph.specs.kinds import NotNegative, Number, Positive, Rate, Size, Text, as_tuple, is_number
 from blockgraph.specs.models import Model, Texts, one_or_many, typed
 
 
@@ -78,7 +78,16 @@ class Shift(Model):
     pixels: Size = Field(1, description="farthest move")
 
 
-Augment: TypeAlias = Annotated[Annotated[NoAugment | FlipCrop | Shift, Discriminator("type")], typed("none")]
+class Affine(Model):
+    """Each picture is turned, zoomed and moved, between pixels too; what comes in is zero."""
+
+    type: Literal["affine"] = "affine"
+    degrees: NotNegative = Field(10.0, description="farthest turn, either way")
+    zoom: Rate = Field(0.1, description="most that is added to the size 1, or taken away")
+    pixels: NotNegative = Field(1.0, description="farthest move; parts of a pixel count")
+
+
+Augment: TypeAlias = Annotated[Annotated[NoAugment | FlipCrop | Shift | Affine, Discriminator("type")], typed("none")]
 Levels: TypeAlias = Annotated[
     tuple[Number, ...],
     BeforeValidator(one_or_many, json_schema_input_type=float | tuple[float, ...]),

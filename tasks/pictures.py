@@ -17,11 +17,10 @@ from blockgraph.data.images import MODES, SUFFIXES, is_image, picture
 from blockgraph.data.records import RowError
 from blockgraph.tasks.inputs import Input
 from blockgraph.tasks.task import Columns, Tools
+from blockgraph.tasks.varying import Varied
 
 if TYPE_CHECKING:
     from blockgraph.data.examples import Array
-
-CROP = 8  # flip_crop moves by up to this part of a side, as 4 of 32 pixels in He et al. 2015
 
 
 @dataclass(frozen=True)
@@ -36,23 +35,6 @@ class Levels:
         """float32 [B, ...]; with several levels [B, C, ...]."""
         shape = (1, -1) + (1,) * (x.dim() - 2) if max(len(self.mean), len(self.std)) > 1 else (1,) * x.dim()
         return (x / self.scale - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
-
-
-@dataclass(frozen=True)
-class Varied:
-    """How pictures are varied while learning: moved by up to `pixels` (height, width), and half of them mirrored."""
-
-    pixels: tuple[int, int] = (0, 0)
-    flip: bool = False
-
-    def applied(self, x: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-        """[B, C, H, W], each picture on its own; what comes in at a side is zero."""
-        (up, left), (height, width) = self.pixels, x.shape[2:]
-        moves = np.stack([random.integers(0, 2 * most + 1, len(x)) for most in self.pixels], 1).tolist()
-        mirrored = (random.random(len(x)) < 0.5).tolist() if self.flip else [False] * len(x)
-        wide = torch.nn.functional.pad(x, (left, left, up, up))
-        rows = [one[:, top : top + height, side : side + width] for one, (top, side) in zip(wide, moves, strict=True)]
-        return torch.stack([row.flip(-1) if flip else row for row, flip in zip(rows, mirrored, strict=True)])
 
 
 @dataclass(frozen=True)

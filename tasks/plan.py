@@ -13,16 +13,18 @@ from blockgraph.tasks.inputs import Input, TextInput
 from blockgraph.tasks.labels import Classification, Regression, TokenClassification
 from blockgraph.tasks.language import CausalLM, MaskedLM
 from blockgraph.tasks.lesson import Lesson
-from blockgraph.tasks.pictures import CROP, Levels, NumbersInput, Varied
+from blockgraph.tasks.pictures import Levels, NumbersInput
 from blockgraph.tasks.seq2seq import Seq2Seq
 from blockgraph.tasks.spans import Spans
 from blockgraph.tasks.task import Task, Tools
+from blockgraph.tasks.varying import Moved, Transformed, Varied
 
 if TYPE_CHECKING:
     from blockgraph.builder.graph import Input as ModelInput
     from blockgraph.builder.graph import Model, Output
 
 STREAMED = {"causal_lm", "masked_lm"}
+CROP = 8  # flip_crop moves by up to this part of a side, as 4 of 32 pixels in He et al. 2015
 Fields = Mapping[str, tuple[str, ...]]  # the model's input: the fields of a row that it is made of
 
 
@@ -163,7 +165,9 @@ class _Planning:
         if task.type == "spans":
             return self._spans(task, common, fields)
         if value.value.rank != 2:
-            raise TrainError(f"train: task: contrastive needs similarities [B, B]; the output '{output}' is {value.value}")
+            raise TrainError(
+                f"train: task: contrastive needs similarities [B, B]; the output '{output}' is {value.value}"
+            )
         return Contrastive(**common)
 
     def _spans(self, task: Any, common: dict[str, Any], fields: Mapping[str, tuple[str, ...]]) -> Spans:
@@ -172,7 +176,9 @@ class _Planning:
         place, value = names.index(common["output"]), self.outputs[common["output"]].value
         last = names[place + 1] if value.rank == 2 and place + 1 < len(names) else None
         if not (value.rank == 3 and value.width == 2) and (last is None or self.outputs[last].value.rank != 2):
-            raise TrainError(f"train: task: spans needs logits [B, T, 2], or two outputs [B, T]; '{common['output']}' is {value}")
+            raise TrainError(
+                f"train: task: spans needs logits [B, T, 2], or two outputs [B, T]; '{common['output']}' is {value}"
+            )
         if task.label_smoothing:
             raise TrainError("train: task: spans has no label_smoothing: leave it out")
         name = next((name for name in fields if name in self.tokens), None)
@@ -208,8 +214,10 @@ class _Planning:
         if augment.type == "none" or len(shape) != 3:
             return None
         if augment.type == "shift":
-            return Varied((augment.pixels, augment.pixels))
-        return Varied((max(1, shape[1] // CROP), max(1, shape[2] // CROP)), flip=True)
+            return Moved((augment.pixels, augment.pixels))
+        if augment.type == "affine":
+            return Transformed(augment.degrees, augment.zoom, augment.pixels)
+        return Moved((max(1, shape[1] // CROP), max(1, shape[2] // CROP)), flip=True)
 
     def _picture_input(self) -> str:
         """The first input that a picture fits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from blockgraph.data.records import Record, Records, RowError
 from blockgraph.data.tables import Layout, Table
 from blockgraph.tasks.labels import Classification
 from blockgraph.tasks.losses import cross_entropy
-from blockgraph.tasks.pictures import Levels, NumbersInput, Varied
+from blockgraph.tasks.pictures import Levels, NumbersInput
 from blockgraph.tasks.task import Tools
+from blockgraph.tasks.varying import Moved, Transformed, transformed
 
 PIL = pytest.importorskip("PIL.Image")
 
@@ -136,7 +138,7 @@ def test_levels() -> None:
 
 
 def test_pictures_are_varied_by_the_random_numbers_alone() -> None:
-    part = NumbersInput("image", ("x",), (1, 5, 5), Levels(1.0, (2.0,)), Varied((1, 1), flip=True))
+    part = NumbersInput("image", ("x",), (1, 5, 5), Levels(1.0, (2.0,)), Moved((1, 1), flip=True))
     dot = np.zeros((1, 5, 5), np.float32)
     dot[0, 2, 1] = 9.0
 
@@ -151,6 +153,49 @@ def test_pictures_are_varied_by_the_random_numbers_alone() -> None:
     assert ((found == 7.0).sum((1, 2, 3)) == 1).all() and ((found == -2.0).sum((1, 2, 3)) == 24).all()
     places = {(int(y), int(x)) for _, _, y, x in (found == 7.0).nonzero()}
     assert places == {(y, x) for y in (1, 2, 3) for x in (0, 1, 2, 3, 4)}  # 1 ± 1, or mirrored 3 ± 1
+
+
+def one(value: float) -> torch.Tensor:
+    return torch.tensor([value])
+
+
+def test_turned_zoomed_and_moved() -> None:
+    x, still, same = torch.randn(1, 2, 6, 6), torch.zeros(2, 1), one(1.0)
+    assert torch.allclose(transformed(x, one(0.0), same, still), x, atol=1e-6)
+    assert torch.allclose(transformed(x, one(math.pi / 2), same, still), x.rot90(1, (2, 3)), atol=1e-5)
+    wide = torch.randn(1, 1, 4, 7)
+    assert torch.allclose(transformed(wide, one(math.pi), same, still), wide.flip(2, 3), atol=1e-5)
+    moved = transformed(wide, one(0.0), same, torch.tensor([[1.0], [-2.0]]))
+    assert torch.allclose(moved[..., 1:, :5], wide[..., :3, 2:], atol=1e-5)
+    assert moved[..., :1, :].abs().max() < 1e-5 > moved[..., 5:].abs().max()
+    half = transformed(wide, one(0.0), same, torch.tensor([[0.0], [0.5]]))
+    assert torch.allclose(half[..., 1:], (wide[..., 1:] + wide[..., :-1]) / 2, atol=1e-5)
+    square = torch.zeros(1, 1, 8, 8)
+    square[..., 2:6, 2:6] = 1
+    assert (transformed(square, one(0.0), one(2.0), still).mean() / square.mean()).item() == pytest.approx(4, rel=0.15)
+    turned_then_moved = transformed(x, one(math.pi / 2), same, torch.tensor([[1.0], [0.0]]))
+    assert torch.allclose(turned_then_moved[..., 1:, :], x.rot90(1, (2, 3))[..., :-1, :], atol=1e-5)
+
+
+def test_a_turn_on_a_wide_picture_keeps_its_angles() -> None:
+    """A vertical bar in the middle of a wide picture becomes a horizontal one of the same length."""
+    x = torch.zeros(1, 1, 7, 21)
+    x[..., 2:5, 10] = 1
+    found = transformed(x, one(math.pi / 2), one(1.0), torch.zeros(2, 1))
+    expected = torch.zeros_like(x)
+    expected[..., 3, 9:12] = 1
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_affine_draws_within_its_bounds() -> None:
+    dots = torch.zeros(400, 1, 21, 21)
+    dots[..., 10, 10] = 1
+    found = Transformed(degrees=0, zoom=0.0, pixels=1.5).applied(dots, np.random.default_rng(0))
+    places = torch.arange(21.0)
+    rows, columns = (found.sum((1, axis)) @ places - 10 for axis in (3, 2))
+    for move in (rows, columns):
+        assert move.abs().max() <= 1.5 + 1e-4 and move.min() < -1.3 and move.max() > 1.3
+    assert torch.equal(found, Transformed(0, 0.0, 1.5).applied(dots, np.random.default_rng(0)))
 
 
 def test_mixup_mixes_rows_and_their_targets_alike() -> None:
