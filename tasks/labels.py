@@ -101,6 +101,7 @@ class Regression(Task):
     """A number for each row: the squared error of [B] or [B, 1]."""
 
     kind: ClassVar[str] = "regression"
+    loss_unit: ClassVar[str] = "squared error"
     means: ClassVar[tuple[str, ...]] = ("absolute_error",)
     field: str = "label"
 

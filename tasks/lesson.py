@@ -49,6 +49,17 @@ class Lesson:
     strict: bool = False
 
     @property
+    def counted(self) -> str:
+        """What a batch's tokens are."""
+        return "rows" if self.vocabulary is None else "ids"
+
+    @property
+    def loss_unit(self) -> str | None:
+        """None: the tasks' losses have several, and are added."""
+        units = {task.loss_unit for task in self.tasks}
+        return units.pop() if len(units) == 1 else None
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """Every field of a row that is read."""
         found = [name for part in self.inputs for name in part.fields]

@@ -60,6 +60,7 @@ class Task(ABC):
     has_labels: ClassVar[bool] = False  # whether its classes have names in the data
     looks_ahead: ClassVar[bool] = False  # whether a model that sees later positions sees what it is to predict
     has_perplexity: ClassVar[bool] = False  # whether exp(loss) says something: the loss is in nats per token
+    loss_unit: ClassVar[str] = "nats per target"
     means: ClassVar[tuple[str, ...]] = ()  # the names of what `measures` gives
     name: str
     output: str

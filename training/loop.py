@@ -176,7 +176,7 @@ class Trainer:
         board = self.metrics_path.parent / FOLDER if self.settings.tensorboard else None
         done = self.progress.step if self.progress.closed else self.progress.step - 1
         self._metrics = Metrics(self.metrics_path, done, board) if self.world.first else NoMetrics()
-        self.reporter.start(self.progress.step, self.steps)
+        self.reporter.start(self.progress.step, self.steps, self.lesson.counted)
         try:
             with self.stop:
                 return self._run()

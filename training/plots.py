@@ -19,11 +19,11 @@ MEASURES = ("#c4512d", "#1f5c99", "#3f7d58", "#7a5aa6", "#a07400", "#555555")
 Points = Sequence[tuple[float, float]]
 
 
-def draw_run(records: Sequence[Record], path: Path, title: str) -> None:
-    """Loss, learning rate, norm of the gradients, and what else was measured, over the steps, as a PNG."""
+def draw_run(records: Sequence[Record], path: Path, title: str, unit: str | None = None) -> None:
+    """Loss (in `unit`), learning rate, norm of the gradients, and what else was measured, over the steps, as a PNG."""
     groups = measure_groups(records)
     figure, panels = _figure([3.0, 1.0, 1.2, *([1.6] * len(groups))])
-    _losses(panels[0], records)
+    _losses(panels[0], records, unit)
     _line(panels[1], [(r.step, r.lr) for r in records], "learning rate", RATE)
     _line(panels[2], [(r.step, r.grad_norm) for r in records if r.grad_norm is not None], "gradient norm", NORM)
     for axes, names in zip(panels[3:], groups, strict=True):
@@ -63,7 +63,7 @@ def measure_groups(records: Sequence[Record]) -> list[list[str]]:
     return [*([shares] if shares else []), *([name] for name, most in highest.items() if most > 1)]
 
 
-def _losses(axes: Axes, records: Sequence[Record]) -> None:
+def _losses(axes: Axes, records: Sequence[Record], unit: str | None) -> None:
     train = [(r.step, r.train_loss) for r in records if r.train_loss is not None]
     valid = [(r.step, r.val_loss) for r in records if r.val_loss is not None]
     if train:
@@ -72,7 +72,7 @@ def _losses(axes: Axes, records: Sequence[Record]) -> None:
         axes.plot(*zip(*valid, strict=True), color=VALID, marker="o", markersize=4, label="validation, whole split")
         best = min(valid, key=lambda pair: pair[1])
         axes.annotate(f"{best[1]:.3f}", best, textcoords="offset points", xytext=(0, 8), ha="center", color=VALID)
-    axes.set_ylabel("loss (nats per target)")
+    axes.set_ylabel(f"loss ({unit})" if unit else "loss")
     if train or valid:
         axes.legend(frameon=False)
 

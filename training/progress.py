@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 REFRESH = 0.4  # seconds between two drawings of the bar
 LINE_EVERY = 10.0  # seconds between two plain lines
+IDS = "ids"
 
 
 class Reporter(Protocol):
-    def start(self, step: int, steps: int) -> None: ...
+    def start(self, step: int, steps: int, unit: str = IDS) -> None:
+        """`unit` is what a step's tokens are."""
 
     def step(self, step: int, loss: float, lr: float, tokens: int) -> None:
         """Called after every step: must cost next to nothing."""
@@ -32,7 +34,7 @@ class Silent:
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def start(self, step: int, steps: int) -> None: ...
+    def start(self, step: int, steps: int, unit: str = IDS) -> None: ...
 
     def step(self, step: int, loss: float, lr: float, tokens: int) -> None: ...
 
@@ -45,15 +47,15 @@ class Silent:
 
 
 class Pace:
-    """Ids per second and time left, over everything since `start`: evaluations take their share later on too."""
+    """Ids or rows a second and time left, over everything since `start`: evaluations take their share later on too."""
 
-    def __init__(self, step: int, steps: int) -> None:
-        self.first, self.steps, self.tokens = step, steps, 0
+    def __init__(self, step: int, steps: int, unit: str = IDS) -> None:
+        self.first, self.steps, self.unit, self.tokens = step, steps, unit, 0
         self.began = time.monotonic()
 
-    def rate(self) -> float:
-        """Ids a second."""
-        return self.tokens / max(1e-9, time.monotonic() - self.began)
+    def rate(self) -> str:
+        """`5,629 ids/s`"""
+        return f"{self.tokens / max(1e-9, time.monotonic() - self.began):,.0f} {self.unit}/s"
 
     def left(self, step: int) -> str:
         rate = (step - self.first) / max(1e-9, time.monotonic() - self.began)
@@ -78,8 +80,8 @@ class PlainLines:
         self._console, self._every = console, every
         self._pace, self._last = Pace(0, 1), 0.0
 
-    def start(self, step: int, steps: int) -> None:
-        self._pace, self._last = Pace(step, steps), time.monotonic()
+    def start(self, step: int, steps: int, unit: str = IDS) -> None:
+        self._pace, self._last = Pace(step, steps, unit), time.monotonic()
 
     def step(self, step: int, loss: float, lr: float, tokens: int) -> None:
         now = time.monotonic()
@@ -88,8 +90,7 @@ class PlainLines:
             self._last = now
             rate, left = self._pace.rate(), self._pace.left(step)
             self.message(
-                f"step {step:,} of {self._pace.steps:,} · loss {loss:.3f} · lr {lr:.2e} · {rate:,.0f} ids/s · "
-                f"{left} left"
+                f"step {step:,} of {self._pace.steps:,} · loss {loss:.3f} · lr {lr:.2e} · {rate} · {left} left"
             )
 
     def evaluation(self, step: int, measures: dict[str, float], best: bool) -> None:
@@ -112,8 +113,8 @@ class LiveBar:
         self._task: TaskID | None = None
         self._pace, self._last, self._valid = Pace(0, 1), 0.0, ""
 
-    def start(self, step: int, steps: int) -> None:
-        self._pace = Pace(step, steps)
+    def start(self, step: int, steps: int, unit: str = IDS) -> None:
+        self._pace = Pace(step, steps, unit)
         self._task = self._bar.add_task("", total=steps, completed=step)
         self._bar.start()
 
@@ -125,7 +126,7 @@ class LiveBar:
         self._last = now
         rate, left = self._pace.rate(), self._pace.left(step)
         done = f"{step:,}/{self._pace.steps:,} · {left} left"  # a narrow terminal cuts what comes last
-        shown = f"{done} · loss {loss:.3f}{self._valid} · lr {lr:.1e} · {rate:,.0f} ids/s"
+        shown = f"{done} · loss {loss:.3f}{self._valid} · lr {lr:.1e} · {rate}"
         self._show(completed=step, description=shown)
 
     def _show(self, **fields: Any) -> None:

@@ -29,7 +29,7 @@ FILES = {
     "diagram.svg": "the model as a picture",
     "tokenizer.json": "text to ids and back",
     "data/": "what it learned from, encoded; `data.json` says where it came from, and which rows were left out",
-    "metrics.jsonl": "a line per record: losses in nats per target, measures, `grad_norm` before clipping",
+    "metrics.jsonl": "a line per record: losses, measures, `grad_norm` before clipping",
     "loss.png": "the same as a picture: losses, learning rate, norm of the gradients, measures",
     "samples.txt": "what the model wrote at each evaluation",
     "tensorboard/": "the same for TensorBoard",

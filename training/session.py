@@ -339,7 +339,8 @@ class Session:
             return
         self._tell_page(trainer)
         if always or time.monotonic() - self._plotted > PLOT_EVERY:
-            draw_run(read_metrics(self.run.metrics), self.run.path / PLOT, self.spec.name)
+            unit = trainer.lesson.loss_unit
+            draw_run(read_metrics(self.run.metrics), self.run.path / PLOT, self.spec.name, unit)
             self._plotted = time.monotonic()
 
     def _tell_page(self, trainer: Trainer) -> None:

@@ -43,7 +43,8 @@ def lines(axes: Any) -> dict[str, list[tuple[float, float]]]:
 def test_a_run_has_three_panels_and_those_of_its_measures(tmp_path: Path, drawn: list[Any]) -> None:
     before = "matplotlib.pyplot" in sys.modules
     draw_run(JUDGED, tmp_path / "loss.png", "tiny $\\frac$ x")
-    draw_run([], tmp_path / "empty.png", "")
+    draw_run([], tmp_path / "empty.png", "", "nats per target")
+    assert [figure.axes[0].get_ylabel() for figure in drawn] == ["loss", "loss (nats per target)"]
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in ("loss.png", "empty.png"))
     assert before or "matplotlib.pyplot" not in sys.modules
     loss, rate, norm, shares, bleu = drawn[0].axes

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 
+from blockgraph.builder.analyse import analyse
 from blockgraph.running.runs import open_run
 from blockgraph.running.weights import read_weights
 from blockgraph.specs.diagnostics import Diagnostics
 from blockgraph.specs.load import load_text
 from blockgraph.specs.spec import Spec
+from blockgraph.tasks.plan import lesson_for
 from blockgraph.training import loop
 from blockgraph.training.errors import Stopped, TrainError
 from blockgraph.training.samples import _as_written
@@ -202,6 +204,22 @@ def test_measures_stand_in_the_metrics_and_choose_the_best(folder: Path) -> None
     facts = json.loads((run / "data" / "data.json").read_text())
     assert facts["labels"] == {"classification": ["no", "yes"]}
     assert facts["bad"] == {"count": 1, "first": ["t.csv:202: there is no label"]}
+
+
+@pytest.mark.parametrize(
+    "name, counted, unit",
+    [
+        ("pairs", "ids", "nats per target"),
+        ("pictures", "rows", "nats per target"),
+        ("numbers", "ids", "squared error"),
+        ("two tasks", "ids", None),
+    ],
+)
+def test_what_is_counted_and_in_what_losses_are(name: str, counted: str, unit: str | None, folder: Path) -> None:
+    model, section = analyse(spec(name, "vars.vocab=60"), Diagnostics()), spec(name, "vars.vocab=60").train
+    assert model is not None
+    lesson = lesson_for(model, section)
+    assert (lesson.counted, lesson.loss_unit) == (counted, unit)
 
 
 BAD = {
