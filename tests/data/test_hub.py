@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,3 +106,21 @@ def test_what_is_missing_is_said(library: list[Any], monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(TrainError, match=r"pip install 'blockgraph\[datasets\]'"):
         Hub("squad", None, ["id"])
+
+
+def test_the_library_itself(tmp_path: Path) -> None:
+    """Where it is installed: a folder of Parquet files, with classes that have names."""
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    rows = {"text": ["a", "b", "c"], "label": [1, 0, -1]}
+    datasets.Dataset.from_dict(rows, features).to_parquet(tmp_path / "train.parquet")
+    data = Hub(str(tmp_path), None, ["text", "label"])
+    assert values(data, "train") == [
+        {"text": "a", "label": "yes"},
+        {"text": "b", "label": "no"},
+        f"{tmp_path}:train:2: there is no label",
+    ]
+    with pytest.raises(TrainError, match="split test"):
+        Hub(str(tmp_path), None, ["text"], "test")
+    with pytest.raises(TrainError, match="nowhere"):
+        Hub(str(tmp_path / "nowhere"), None, ["text"])
