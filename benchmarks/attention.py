@@ -1,7 +1,7 @@
 """How the cost of each kind of attention grows with the length: seconds and peak memory, forward and with backward.
 
-One layer, one sequence, one thread; each measurement is a process of its own. `--slope KIND` is what `scripts/accept`
-reads: the time of 8192 positions over that of 4096.
+One layer, one sequence, one thread; each measurement is a process of its own, which keeps freed memory as a training
+does. `--slope KIND` is what `scripts/accept` reads: the time of 8192 positions over that of 4096.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from blockgraph.blocks.attention import Attention
 from blockgraph.blocks.linear_attention import LinearAttention
 from blockgraph.blocks.linformer import LinformerAttention
 from blockgraph.blocks.local_global_attention import LocalGlobalAttention
+from blockgraph.training.memory import keep_freed_memory
 
 WIDTH, HEADS = 256, 4
 LENGTHS = (256, 512, 1024, 2048, 4096, 8192)
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("--slope", metavar="KIND", help="the time of 8192 over that of 4096")
     given = parser.parse_args()
     one_thread()
+    keep_freed_memory()
     if given.slope:
         kind = next((kind for kind in KINDS if kind.startswith(given.slope)), None)
         if kind is None:
