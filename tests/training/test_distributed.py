@@ -73,7 +73,8 @@ def trained(folder: Path) -> Path:
     train_here(job(unlearned, folder / "one-unlearned", accumulated))
     train_here(job(spec, folder / "one-sgd", accumulated, *SGD))
     train_here(job(spec, folder / "one-lora", accumulated, LORA, BESIDE))
-    train_here(job(spec, folder / "one-muon", accumulated, *MUON, exact=True))
+    train_here(job(spec, folder / "one-muon", accumulated, *MUON))
+    train_here(job(spec, folder / "one-exact-muon", accumulated, *MUON, exact=True))
     dropout = "vars.p=0.3"
     jobs = []
     for kind in KINDS:
@@ -91,10 +92,13 @@ def trained(folder: Path) -> Path:
         jobs.append(job(spec, folder / f"{before}-to-{kind}", f"train.parallel={kind}", cut_from=folder / before))
     fsdp = "train.parallel=fsdp"
     jobs.append(job(spec, folder / "one-to-fsdp-lora", fsdp, accumulated, LORA, BESIDE, cut_from=folder / "one-lora"))
-    jobs.append(job(spec, folder / "fsdp-muon", fsdp, *MUON, exact=True))
+    jobs.append(job(spec, folder / "fsdp-muon", fsdp, *MUON))
+    jobs.append(job(spec, folder / "fsdp-exact-muon", fsdp, *MUON, exact=True))
     train_together(jobs, folder)
     train_here(job(spec, folder / "fsdp-to-one-lora", LORA, BESIDE, cut_from=folder / "fsdp-lora"))
-    train_here(job(spec, folder / "fsdp-to-one-muon", *MUON, cut_from=folder / "fsdp-muon", exact=True))
+    train_here(job(spec, folder / "fsdp-to-one-muon", *MUON, cut_from=folder / "fsdp-muon"))
+    exact = folder / "fsdp-exact-muon"
+    train_here(job(spec, folder / "fsdp-to-one-exact-muon", *MUON, cut_from=exact, exact=True))
     for kind in KINDS:
         train_here(job(spec, folder / f"{kind}-to-one", cut_from=folder / kind))
     return folder
@@ -132,10 +136,20 @@ def test_low_rank_updates_are_those_of_one_process(runs: Path, run: str) -> None
     assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("run", ["fsdp-muon", "fsdp-to-one-muon"])
+@pytest.mark.parametrize("run", ["fsdp-exact-muon", "fsdp-to-one-exact-muon"])
 def test_muon_is_of_whole_matrices(runs: Path, run: str) -> None:
-    """In float32. In bfloat16, where a gradient's last bit turns a digit, an update differs by 1%."""
-    assert_same(runs / run, runs / "one-muon")
+    assert_same(runs / run, runs / "one-exact-muon")
+
+
+@pytest.mark.parametrize("run", ["fsdp-muon", "fsdp-to-one-muon"])
+def test_muon_in_bfloat16_is_of_whole_matrices(runs: Path, run: str) -> None:
+    """Where a gradient's last bit turns a digit of bfloat16, an update differs by 1%. That is rare: the first steps are
+    the same. Rows that were orthogonalised without the others would show at the second."""
+    for ours, theirs in zip(lines(runs / run), lines(runs / "one-muon"), strict=True):
+        first = ours["step"] <= 3
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-4 if first else 3e-3)
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-4 if first else 2e-2)
+    assert_close(last_weights(runs / run), last_weights(runs / "one-muon"), 1e-2)
 
 
 @pytest.mark.parametrize("run", [*KINDS, "ddp-to-fsdp", "fsdp-to-one", "one-to-fsdp"])
