@@ -196,6 +196,14 @@ def test_affine_draws_within_its_bounds() -> None:
     for move in (rows, columns):
         assert move.abs().max() <= 1.5 + 1e-4 and move.min() < -1.3 and move.max() > 1.3
     assert torch.equal(found, Transformed(0, 0.0, 1.5).applied(dots, np.random.default_rng(0)))
+    dots = torch.zeros(400, 1, 21, 21)
+    dots[:, :, 10, 18] = 1  # eight to the right of the middle
+    turned = Transformed(degrees=30, zoom=0.0, pixels=0).applied(dots, np.random.default_rng(0))
+    angles = torch.atan2(10 - turned.sum((1, 3)) @ places / turned.sum((1, 2, 3)), torch.tensor(8.0)).rad2deg()
+    assert angles.abs().max() < 30 and angles.min() < -20 and angles.max() > 20  # of a chord: a little less
+    zoomed = Transformed(degrees=0, zoom=0.25, pixels=0).applied(dots, np.random.default_rng(0))
+    reach = zoomed.sum((1, 2)) @ places / zoomed.sum((1, 2, 3)) - 10
+    assert 5.5 < reach.min() < 6.5 and 9.5 < reach.max() < 10.5  # 8 · 0.75 and 8 · 1.25
 
 
 def test_mixup_mixes_rows_and_their_targets_alike() -> None:

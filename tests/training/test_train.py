@@ -87,6 +87,18 @@ def stop_at(
     monkeypatch.setattr(loop.Trainer, "_step", one)
 
 
+def test_a_training_keeps_freed_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kept(Exception):  # noqa: N818
+        """Before anything that allocates."""
+
+    def keep() -> bool:
+        raise Kept
+
+    monkeypatch.setattr("blockgraph.training.train.keep_freed_memory", keep)
+    with pytest.raises(Kept):
+        train(spec())
+
+
 def test_a_run_folder_has_everything(folder: Path) -> None:
     drawn: list[Path] = []
     run = train(spec(), draw=lambda spec, path: (drawn.append(path), path.write_text("<svg/>"))[0])
